@@ -1,0 +1,151 @@
+"""`/v1/whoami`, `/v1/routes` and `/v1/cache/prefixes`: what the pages show beside answers, costs and documents."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel
+
+from ragkit import __version__
+from ragkit.bill import SIMULATED
+from ragkit.cache_file import FILE_NAME, CacheFile
+from ragkit.cache_report import CacheReport, cache_report, report_to_json
+from ragkit.nouns import Receipt, Tier
+from ragkit.report import usd
+from ragkit.savings import FREE_LEVERS
+from ragkit_api.auth import Asking, Caller, get_caller
+from ragkit_api.declared import problems
+from ragkit_api.schemas import Hours, moment
+
+router = APIRouter(prefix="/v1")
+
+TIERS: dict[str, Tier] = {lever: tier for tier, lever in FREE_LEVERS.items()}
+UNASKED: dict[Tier, str] = {
+    "cache": "answered before, and nothing that the answer depends on has changed",
+    "extractive": "no model was asked: copied sentences answered, or the evidence was too weak for anybody",
+}
+
+
+class WhoBody(BaseModel):
+    tenant: str
+    key: str | None
+    scopes: list[str]
+    version: str
+
+
+class RoutesBody(BaseModel):
+    since: datetime
+    questions: int
+    simulated: int
+    routes: list[dict[str, Any]]
+    latest: list[dict[str, Any]]
+
+
+class PrefixesBody(BaseModel):
+    lines: list[dict[str, Any]]
+    answers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Which model gave an answer and why, as its receipt tells it. `calls` are all that it took."""
+
+    receipt: Receipt
+    tier: str
+    model: str
+    reason: str
+    calls: int
+    simulated: bool
+
+
+@router.get("/whoami", responses=problems(), response_model=WhoBody, tags=["operations"])
+async def get_whoami(caller: Annotated[Caller, Depends(get_caller)]) -> Any:
+    """Whose documents and costs a key sees, and what it may do; `key` is its id, null where there are no keys."""
+    return {"tenant": caller.tenant, "key": caller.key, "scopes": list(caller.scopes), "version": __version__}
+
+
+@router.get("/routes", responses=problems(), response_model=RoutesBody, tags=["costs"])
+async def get_routes(caller: Asking, since: Hours = "24h", limit: Annotated[int, Query(ge=1, le=100)] = 20) -> Any:
+    """Which models answered and what that cost, with the latest decisions and their reasons, newest first."""
+    now = datetime.now(UTC)
+    start = moment(since, now, "UTC")
+    receipts = await caller.service.ledger.receipts(start, now, caller.tenant)
+    found = [decision for receipt in receipts if (decision := decision_of(receipt))]
+    return {
+        "since": start,
+        "questions": len(found),
+        "simulated": sum(decision.simulated for decision in found),
+        "routes": _grouped(found),
+        "latest": [_told(decision) for decision in reversed(found[-limit:])],
+    }
+
+
+@router.get("/cache/prefixes", responses=problems(), response_model=PrefixesBody, tags=["costs"])
+async def get_prefixes(caller: Asking) -> Any:
+    """Which documents are hot for this tenant and what that saved, or why nothing is; how many answers are kept."""
+    found = report_to_json(await asyncio.to_thread(_prefixes, caller))
+    return {"lines": found["lines"], "answers": sum(found["answers"].values())}
+
+
+def decision_of(receipt: Receipt) -> Decision | None:
+    """By its receipt: the last generation made an answer, else a lever that replaced it; None where neither did."""
+    calls = [event for event in receipt.events if event.kind in ("generate", "repair")]
+    free = next((TIERS[saving.lever] for saving in receipt.savings if saving.lever in TIERS), None)
+    if not calls:
+        return None if free is None else Decision(receipt, free, free, UNASKED.get(free, ""), 0, False)
+    simulated = any(event.reason.startswith(SIMULATED) for event in calls)
+    last = calls[-1]
+    reason = last.reason.removeprefix(SIMULATED)
+    return Decision(receipt, last.tier or free or "none", last.model, reason, len(calls), simulated)
+
+
+def _grouped(decisions: Iterable[Decision]) -> list[dict[str, Any]]:
+    groups: dict[tuple[str, str], list[Decision]] = {}
+    for decision in decisions:
+        groups.setdefault((decision.tier, decision.model), []).append(decision)
+    ranked = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+    return [{"tier": tier, "model": model, **_sums(its)} for (tier, model), its in ranked]
+
+
+def _sums(decisions: Sequence[Decision]) -> dict[str, Any]:
+    """Costs that nobody knows are counted, never added."""
+    costs = [it.receipt.cost_pico for it in decisions]
+    return {
+        "questions": len(decisions),
+        "cost_usd": usd(sum(cost for cost in costs if cost is not None)),
+        "unknown_costs": costs.count(None),
+        "baseline_usd": usd(sum(it.receipt.baseline_pico for it in decisions)),
+        "more_than_one_call": sum(it.calls > 1 for it in decisions),
+        "seconds": round(sum(event.seconds for it in decisions for event in it.receipt.events) / len(decisions), 6),
+    }
+
+
+def _told(decision: Decision) -> dict[str, Any]:
+    receipt = decision.receipt
+    return {
+        "receipt_id": receipt.id,
+        "at": receipt.at,
+        "tier": decision.tier,
+        "model": decision.model,
+        "reason": decision.reason,
+        "calls": decision.calls,
+        "simulated": decision.simulated,
+        "cost_usd": usd(receipt.cost_pico),
+        "saved_usd": usd(receipt.saved_pico),
+    }
+
+
+def _prefixes(caller: Caller) -> CacheReport:
+    """Read beside the process that writes the file; what it learnt in the last seconds may be missing."""
+    service = caller.service
+    path = service.settings.store.path / FILE_NAME
+    file = CacheFile(path if path.exists() else None)
+    try:
+        return cache_report(file, service.catalogue, datetime.now(UTC), caller.tenant)
+    finally:
+        file.close()

@@ -1,0 +1,140 @@
+"""What a question pays for knowing its cost: classify, decide, look at budgets, hold, price and settle.
+
+`python bench/costpath.py [--questions 3000] [--disk FOLDER]`. The ledger is the real one over a database in memory, so
+that nothing is written or synced; `--disk` measures the same with its file. Three nested budgets apply and three models
+are weighed. Beside the clock on the wall stands the processor's time of all threads, which other work on the machine
+disturbs less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import statistics
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import apsw
+from ledger import LIMIT, NESTED
+
+from ragkit import load_settings
+from ragkit.attempt import Attempt
+from ragkit.budget import Budget
+from ragkit.checkout import Order
+from ragkit.ledgers.schema import MIGRATIONS
+from ragkit.ledgers.sql import Options, SqlLedger
+from ragkit.ledgers.sqlite import SqliteSession
+from ragkit.nouns import Account, Chunk, Prompt, Query, Request, Usage
+from ragkit.parts import Parts
+from ragkit.prompt import render
+from ragkit.route import decide
+from ragkit.route_cost import Market
+from ragkit.routing import policy_of, scorer_of, signals_of
+from ragkit.savings import Counterfactual
+from ragkit.structured import answer_schema
+from ragkit.window import parse_window
+
+STAGES = ("classify", "decide", "budgets", "hold", "price", "settle", "whole")
+BAR = 1.0
+WARM = 200
+Spent = tuple[float, float]
+COMPARED = Counterfactual("claude-opus-5-5", 300, k=40, fixed=400, retrieved=9_000, sent=1_200)
+WORDS = """pump motor filter bearing warranty pressure housing cable noise frost compare explain why how long must be
+replaced covers lasts maker hours operation when it was delivered and what the difference between both means""".split()  # noqa: SIM905
+
+
+def text(words: int, dice: random.Random) -> str:
+    return " ".join(dice.choices(WORDS, k=words)).capitalize()
+
+
+class MemorySession(SqliteSession):
+    """The ledger's own session with a database that all connections of this process share and no file has."""
+
+    def __init__(self, *, writes: bool) -> None:
+        self._path = Path(__file__)  # what is watched for being replaced: nothing that changes
+        self._inode = self._path.stat().st_ino
+        self._begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
+        flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
+        self._connection = apsw.Connection("file:/costpath?vfs=memdb", flags=flags)
+        self._connection.set_busy_timeout(1000)
+        if self.execute("PRAGMA user_version")[0][0] != len(MIGRATIONS):
+            self._migrate()
+
+
+def now() -> tuple[float, float]:
+    """The wall's clock and the processor's."""
+    return time.perf_counter(), time.process_time()
+
+
+async def one(parts: Parts, number: int, question: str, chunks: list[Chunk], prompt: Prompt) -> list[Spent]:
+    """The seconds of each stage, in the order of `ragkit.rag`."""
+    account = Account(f"tenant-{number % 10}", key=f"key-{number % 50}")
+    scorer = scorer_of(parts.settings.routing)
+    policy = policy_of(parts.settings.routing, scorer)
+    marks = [now()]
+    signals = signals_of(Query(question, account), chunks, 0.5, scorer)
+    marks.append(now())
+    market = Market(parts.catalogue, parts.clock(), regions=parts.regions)
+    route = decide(parts.ladder.models, signals, market, policy).route
+    marks.append(now())
+    order = Order(parts.payer(account, parts.clock()), f"receipt-{number}", COMPARED)
+    await order.pressure()
+    marks.append(now())
+    await order.admit(Request(prompt, route.model, answer_schema().schema, 1024))
+    marks.append(now())
+    order.rendered(prompt, route.model.tier)
+    usage = Usage(input=prompt.tokens, output=250)
+    attempt = Attempt("generate", "anthropic", route.model.id, usage, 1.0, 1, route.reason, "ok")
+    order.record(attempt, route.model, prompt)
+    marks.append(now())
+    await order.close(answered=True)
+    marks.append(now())
+    return [(after[0] - before[0], after[1] - before[1]) for before, after in pairwise(marks)]
+
+
+async def measure(folder: Path, questions: int, *, in_memory: bool) -> list[list[Spent]]:
+    """Seconds per stage of each question, the whole last; one question after the other."""
+    providers = {"anthropic": {"api_key": "nobody is asked"}}
+    settings = load_settings(environment={}, overrides={"store": {"path": folder}, "providers": providers})
+    parts, dice = Parts.build(settings), random.Random(1)
+    if in_memory:
+        parts.ledger = SqlLedger(lambda writes: MemorySession(writes=writes), Options())
+    for scope, subject, window in NESTED:
+        await parts.ledger.set_budget(Budget(scope, subject, parse_window(window), LIMIT))
+    rows = []
+    for number in range(questions + WARM):
+        question = text(dice.randint(6, 30), dice)
+        chunks = [Chunk(str(n), "d", "guide.md", text(180, dice), 0, 1, n, 250) for n in range(5)]
+        spent = await one(parts, number, question, chunks, render(question, chunks))
+        rows.append([*spent, (sum(wall for wall, _ in spent), sum(cpu for _, cpu in spent))])
+    audit = await parts.ledger.audit()
+    assert (audit.open_holds, audit.differences) == (0, ())
+    await parts.aclose()
+    return rows[WARM:]
+
+
+def show(place: str, rows: list[list[Spent]]) -> None:
+    print(f"{place}: {len(rows):,} questions, one after the other (bar: p99 of the whole {BAR:g} ms without the disk)")
+    print(f"  {'ms':10} {'p50':>7} {'p99':>7}   {'cpu p50':>7} {'p99':>7}")
+    for name, spent in zip(STAGES, zip(*rows, strict=True), strict=True):
+        walls, cpus = (statistics.quantiles(its, n=100) for its in zip(*spent, strict=True))
+        shown = "   ".join(f"{cuts[49] * 1e3:7.3f} {cuts[98] * 1e3:7.3f}" for cuts in (walls, cpus))
+        print(f"  {name:10} {shown}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--questions", type=int, default=3000)
+    parser.add_argument("--disk", type=Path, help="a folder on a disk, to measure that as well")
+    options = parser.parse_args()
+    for name, place in (("memory", None), ("disk", options.disk)):
+        if name == "memory" or place is not None:
+            with tempfile.TemporaryDirectory(dir=place) as folder:
+                show(name, asyncio.run(measure(Path(folder), options.questions, in_memory=name == "memory")))
+
+
+if __name__ == "__main__":
+    main()

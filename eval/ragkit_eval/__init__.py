@@ -1,0 +1,1 @@
+"""Cases, metrics and ladders that compare set-ups, and the twin that they can run against."""

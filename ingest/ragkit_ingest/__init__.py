@@ -1,0 +1,1 @@
+"""Documents to searchable chunks: load, parse, chunk, commit, embed."""

@@ -1,0 +1,91 @@
+"""What an ingest planned, is doing and has done, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ragkit.errors import RagkitError
+from ragkit.money import format_usd
+from ragkit.nouns import Usage
+
+Phase = Literal["read", "embed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is; `done` and `total` are bytes of files while it reads, chunks while it embeds."""
+
+    phase: Phase
+    done: int
+    total: int
+    documents: int
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A file that did not become text, and why."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """What a run did, or with `dry_run` would do.
+
+    `usage` is what the embedder billed (estimated in a dry run), `cost_pico` its price, None where nobody knows it.
+    `tokens` counts the chunks that were written. `error` ended the embedding early: everything is searchable by its
+    words, and running again embeds the rest.
+    """
+
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    deleted: int = 0
+    failures: tuple[Failure, ...] = ()
+    skipped: tuple[str, ...] = ()
+    chunks_added: int = 0
+    chunks_deleted: int = 0
+    tokens: int = 0
+    usage: Usage = field(default_factory=Usage)
+    cost_pico: int | None = 0
+    error: RagkitError | None = None
+    seconds: float = 0.0
+    seconds_searchable: float = 0.0
+    dry_run: bool = False
+
+
+def report_to_json(report: IngestReport) -> dict[str, Any]:
+    """The body of `ragkit ingest --json`; money is a decimal string of dollars."""
+    return {
+        "documents": {
+            "added": report.added,
+            "updated": report.updated,
+            "unchanged": report.unchanged,
+            "deleted": report.deleted,
+            "failed": len(report.failures),
+        },
+        "chunks": {"added": report.chunks_added, "deleted": report.chunks_deleted},
+        "failures": [{"source": failure.source, "reason": failure.reason} for failure in report.failures],
+        "cost_usd": None if report.cost_pico is None else format_usd(report.cost_pico),
+        "seconds": round(report.seconds, 3),
+    }
+
+
+def report_text(report: IngestReport) -> str:
+    """The summary for people."""
+    would = "would be " if report.dry_run else ""
+    cost = "unknown" if report.cost_pico is None else f"${format_usd(report.cost_pico)}"
+    lines = [
+        f"documents {would}added {report.added}, updated {report.updated}, deleted {report.deleted}; "
+        f"unchanged {report.unchanged}, failed {len(report.failures)}",
+        f"chunks {would}added {report.chunks_added:,} ({report.tokens:,} tokens), deleted {report.chunks_deleted:,}",
+        f"embedding {'estimate' if report.dry_run else 'cost'} {cost} for {report.usage.prompt:,} tokens; "
+        f"{report.seconds:.1f} s",
+    ]
+    if report.skipped:
+        lines.append(f"{len(report.skipped)} files that hold no text, like images, were passed over")
+    lines += [f"failed: {failure.source} {failure.reason}" for failure in report.failures]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""ragkit inside other frameworks' apps, one file per framework."""

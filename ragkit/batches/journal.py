@@ -1,0 +1,209 @@
+"""What was submitted, in a SQLite file beside the ledger: each step is on disk before the next one begins."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from ragkit.batches.codec import asked_from_json, asked_to_json, prefix_from_json, prefix_to_json
+from ragkit.batches.job import Asked, Item, Job, Part, Question
+from ragkit.errors import LedgerError
+from ragkit.nouns import Account, Prefix
+
+FILE_NAME = "batches.db"
+BUSY_MILLISECONDS = 5_000
+VERSION = 1
+TABLES = """
+CREATE TABLE job (id TEXT PRIMARY KEY, digest TEXT NOT NULL, tenant TEXT NOT NULL, state TEXT NOT NULL,
+    at TEXT NOT NULL, record TEXT NOT NULL) STRICT;
+CREATE TABLE part (id TEXT PRIMARY KEY, job TEXT NOT NULL REFERENCES job, record TEXT NOT NULL) STRICT;
+CREATE TABLE item (job TEXT NOT NULL REFERENCES job, number INTEGER NOT NULL, state TEXT NOT NULL, part TEXT NOT NULL,
+    record TEXT NOT NULL, asked TEXT, prefix TEXT, PRIMARY KEY (job, number)) STRICT;
+CREATE INDEX item_part ON item (part);
+CREATE TABLE prefix (digest TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;
+"""
+FIND_ITEMS = "SELECT record FROM item WHERE job = ? AND state = ? ORDER BY number"
+
+
+class Journal:
+    """One connection; whoever changes anything holds `exclusive`, so that no step is taken by two processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._lock_path = folder / f"{FILE_NAME}.lock"
+        self._path = folder / FILE_NAME
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._connection = apsw.Connection(str(self._path))
+            self._connection.set_busy_timeout(BUSY_MILLISECONDS)
+            for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+                self._connection.execute(f"PRAGMA {pragma}").fetchall()
+            self._prepare()
+        except (apsw.Error, OSError) as error:
+            raise LedgerError(f"the journal of batches {self._path} cannot be used: {error}") from error
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keep other processes out; the lock ends with the process, however that ends."""
+        lock = apsw.Connection(str(self._lock_path))
+        try:
+            lock.execute("BEGIN EXCLUSIVE")
+        except apsw.BusyError as error:
+            lock.close()
+            raise LedgerError("another process works on the batches of this index: wait until it is done") from error
+        try:
+            yield
+        finally:
+            lock.close(True)
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """All changes within are on disk together, or none is."""
+        with self._connection:
+            yield
+
+    def add_job(self, job: Job, questions: Iterable[Question]) -> None:
+        with self.step():
+            self._put_job(job)
+            self.put_items(Item(job.id, number, question) for number, question in enumerate(questions))
+
+    def put_job(self, job: Job) -> None:
+        with self.step():
+            self._put_job(job)
+
+    def job(self, job_id: str) -> Job | None:
+        found = self._rows("SELECT record FROM job WHERE id = ?", (job_id,))
+        return _job(json.loads(found[0][0])) if found else None
+
+    def jobs(self, tenant: str) -> tuple[Job, ...]:
+        rows = self._rows("SELECT record FROM job WHERE tenant = ? ORDER BY at, rowid", (tenant,))
+        return tuple(_job(json.loads(record)) for (record,) in rows)
+
+    def open_job(self, tenant: str, digest: str) -> Job | None:
+        """An unfinished job with the same questions."""
+        sql = "SELECT record FROM job WHERE tenant = ? AND digest = ? AND state = 'open' ORDER BY at DESC LIMIT 1"
+        found = self._rows(sql, (tenant, digest))
+        return _job(json.loads(found[0][0])) if found else None
+
+    def half_refused(self) -> tuple[Job, ...]:
+        """Refused jobs with questions that are not marked as failed yet."""
+        sql = (
+            "SELECT record FROM job WHERE state = 'refused'"
+            " AND EXISTS (SELECT 1 FROM item WHERE item.job = job.id AND item.state = 'planned')"
+        )
+        return tuple(_job(json.loads(record)) for (record,) in self._rows(sql))
+
+    def put_part(self, part: Part) -> None:
+        with self.step():
+            self._run("INSERT OR REPLACE INTO part VALUES (?, ?, ?)", (part.id, part.job, _dump(asdict(part))))
+
+    def parts(self, job_id: str) -> tuple[Part, ...]:
+        rows = self._rows("SELECT record FROM part WHERE job = ? ORDER BY rowid", (job_id,))
+        return tuple(_part(json.loads(record)) for (record,) in rows)
+
+    def put_items(self, items: Iterable[Item]) -> None:
+        """Write items; what was asked for them stays as it is."""
+        with self.step():
+            self._connection.executemany(
+                "INSERT INTO item (job, number, state, part, record) VALUES (?, ?, ?, ?, ?) ON CONFLICT (job, number)"
+                " DO UPDATE SET state = excluded.state, part = excluded.part, record = excluded.record",
+                ((it.job, it.number, it.state, it.part, _dump(asdict(it))) for it in items),
+            )
+
+    def put_asked(self, item: Item, asked: Asked) -> None:
+        """Write an item with its request."""
+        prefix = asked.request.prompt.prefix
+        with self.step():
+            self.put_items([item])
+            self._run(
+                "INSERT INTO prefix VALUES (?, ?) ON CONFLICT (digest) DO UPDATE SET record = excluded.record",
+                (prefix.digest, prefix_to_json(prefix)),
+            )
+            values = (asked_to_json(asked), prefix.digest, item.job, item.number)
+            self._run("UPDATE item SET asked = ?, prefix = ? WHERE job = ? AND number = ?", values)
+
+    def items(self, job_id: str, state: str) -> tuple[Item, ...]:
+        return tuple(_item(json.loads(record)) for (record,) in self._rows(FIND_ITEMS, (job_id, state)))
+
+    def all_items(self, job_id: str) -> tuple[Item, ...]:
+        rows = self._rows("SELECT record FROM item WHERE job = ? ORDER BY number", (job_id,))
+        return tuple(_item(json.loads(record)) for (record,) in rows)
+
+    def items_of(self, part_id: str) -> tuple[Item, ...]:
+        """What is planned in a part and has no result yet."""
+        sql = "SELECT record FROM item WHERE part = ? AND state = 'planned' ORDER BY number"
+        return tuple(_item(json.loads(record)) for (record,) in self._rows(sql, (part_id,)))
+
+    def asked(self, items: Sequence[Item]) -> Iterator[Asked]:
+        """The requests of items, in their order; equal prefixes are one object."""
+        prefixes: dict[str, Prefix] = {}
+        for item in items:
+            sql = "SELECT asked, prefix FROM item WHERE job = ? AND number = ?"
+            asked, digest = self._rows(sql, (item.job, item.number))[0]
+            if digest not in prefixes:
+                record = self._rows("SELECT record FROM prefix WHERE digest = ?", (digest,))[0][0]
+                prefixes[digest] = prefix_from_json(record)
+            yield asked_from_json(asked, prefixes[digest])
+
+    def remotes(self) -> frozenset[str]:
+        """All batches that are known to belong to some part."""
+        records = (json.loads(record) for (record,) in self._rows("SELECT record FROM part"))
+        return frozenset(record["remote"] for record in records if record["remote"])
+
+    def close(self) -> None:
+        self._connection.close(True)
+
+    def _put_job(self, job: Job) -> None:
+        values = (job.id, job.digest, job.account.tenant, job.state, job.at.isoformat(), _dump(asdict(job)))
+        self._run(
+            "INSERT INTO job VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id)"
+            " DO UPDATE SET state = excluded.state, record = excluded.record",
+            values,
+        )
+
+    def _prepare(self) -> None:
+        version = self._rows("PRAGMA user_version")[0][0]
+        if version > VERSION:
+            raise LedgerError(f"the journal of batches {self._path} was written by a newer ragkit: upgrade ragkit")
+        if version < VERSION:
+            with self.step():
+                self._run(f"{TABLES} PRAGMA user_version = {VERSION}")
+
+    def _run(self, sql: str, values: Sequence[Any] = ()) -> None:
+        self._rows(sql, values)
+
+    def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return list(self._connection.execute(sql, tuple(values)))
+        except apsw.Error as error:
+            raise LedgerError(f"the journal of batches {self._path} cannot be read or written: {error}") from error
+
+
+def _dump(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False, default=datetime.isoformat)
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _job(record: dict[str, Any]) -> Job:
+    account = Account(**{**record["account"], "tags": tuple(record["account"]["tags"])})
+    filters = tuple((name, value) for name, value in record["filters"])
+    at, deadline = datetime.fromisoformat(record["at"]), _time(record["deadline"])
+    return Job(**{**record, "account": account, "at": at, "deadline": deadline, "filters": filters})
+
+
+def _part(record: dict[str, Any]) -> Part:
+    times = {"sent": _time(record["sent"]), "ended": _time(record["ended"])}
+    return Part(**{**record, **times, "rejected": tuple(record["rejected"])})
+
+
+def _item(record: dict[str, Any]) -> Item:
+    return Item(**{**record, "question": Question(**record["question"])})

@@ -1,0 +1,244 @@
+"""The batch lane: questions are prepared now, asked at half price within a day, and billed one by one.
+
+A job goes through steps, each of which is written down before the next one begins, and each of which may be done
+again after a crash without harm:
+
+    prepare   retrieve, rerank, route; what a free model answers is answered at once
+    plan      put questions into parts, one batch each, and fix what each one may cost
+    hold      set the money aside, for all of them or for none; holds have names, so holding again holds once
+    send      write down that a batch is being submitted, submit it, write down its id; a submission whose fate is not
+              known is looked up at the provider before anything is submitted again
+    collect   verify and settle result by result; receipts have names, so settling again settles once
+    again     what failed at no cost goes into another batch, or to the live lane where the deadline is near; there a
+              question is named before it is asked, and after a crash asked again only if nothing was sent for it
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any, Protocol
+
+from ragkit.batch import Progressing
+from ragkit.batches.collecting import SPILL, USUAL, Collector
+from ragkit.batches.job import Asked, Item, Job, Part
+from ragkit.batches.journal import Journal
+from ragkit.batches.plan import Candidate, by_model, parts_of, share, worst
+from ragkit.batches.sending import Env, Sender
+from ragkit.batches.settling import Desk, purchase
+from ragkit.checkout import Payer
+from ragkit.citation import Rules
+from ragkit.errors import BudgetExceeded, InvalidAnswer, ProviderError
+from ragkit.nouns import Answer, Query
+from ragkit.outcome import Ready
+from ragkit.parts import Parts
+from ragkit.present import answer_to_json
+from ragkit.receipt import receipt_to_json
+from ragkit.structured import answer_schema
+
+AT_ONCE = 8
+"""Questions that are prepared side by side."""
+INTERRUPTED = (
+    "the process ended while this was asked live, and it may have been paid for: it is not asked a second time,"
+    " submit it again if the answer is still wanted"
+)
+
+
+class Asker(Protocol):
+    """The straight line of a question: up to its request, or all the way."""
+
+    async def prepare(self, query: Query) -> Ready | Answer: ...
+
+    async def answer(self, query: Query, *, purchase: str = "") -> Answer: ...
+
+    async def preview(self, query: Query) -> Ready | None:
+        """As `prepare`, without anything that is billed or written down; None where no call is to be paid for."""
+        ...
+
+
+class Lane:
+    """Works on the jobs of one journal. Its caller holds `Journal.exclusive`."""
+
+    def __init__(self, parts: Parts, asker: Asker, journal: Journal, env: Env | None = None) -> None:
+        self._parts = parts
+        self._asker = asker
+        self._journal = journal
+        self._env = env or Env()
+        self._sender = Sender(parts.settings.providers, journal, self._env)
+        self._collector = Collector(parts.ledger, journal, self._sender, self._env)
+
+    async def advance(self, job: Job, schema: type[Any] | None = None) -> Job:
+        """Do everything that can be done for a job without waiting for a provider."""
+        if job.state == "open":
+            await self._prepare(job, schema)
+            self._plan(job, schema)
+            await self._hold(job)
+            for part in self._journal.parts(job.id):
+                if part.state in ("planned", "submitting"):
+                    await self._sender.send(part)
+            await self._ask_live(job, schema)
+        if job.state == "cancelling":
+            await self._stop(job)
+        return self._close(job) if job.state in ("open", "cancelling") else job
+
+    async def collect(self, job: Job, schema: type[Any] | None = None) -> Job:
+        """Take what has ended, submit again what failed at no cost, and cancel what would miss the deadline."""
+        answer = self._parts.settings.answer
+        desk = Desk(self._payer(job), answer_schema(schema), Rules(answer.unsupported, answer.links))
+        broken: list[ProviderError] = []
+        for part in self._journal.parts(job.id):
+            if part.state == "submitted":
+                try:
+                    progress = await self.progress(part)
+                    if progress.progress != "running":
+                        await self._collector.take(part, progress, job, desk)
+                    elif self._collector.misses(job, SPILL) and not part.cancelled:
+                        await self._collector.cancel(part)
+                except ProviderError as error:  # one part must not hold up the others
+                    broken.append(error)
+        job = await self.advance(job, schema)
+        if broken:
+            raise broken[0]
+        return job
+
+    async def progress(self, part: Part) -> Progressing:
+        """How far a part is at its provider."""
+        return await self._sender.api(part.provider).progress(part.remote)
+
+    async def aclose(self) -> None:
+        await self._sender.aclose()
+
+    async def drop(self, job: Job) -> Job:
+        """Give a job up that is not done."""
+        if job.state != "open":
+            return job
+        job = replace(job, state="cancelling", reason="cancelled by its user")
+        self._journal.put_job(job)
+        return await self.advance(job)
+
+    async def _stop(self, job: Job) -> None:
+        """Batches are cancelled, and what has not been sent is given back."""
+        for part in self._journal.parts(job.id):
+            if part.state == "submitting":
+                part = await self._sender.look_up(part) or replace(part, state="planned")
+            if part.state == "submitted" and not part.cancelled:
+                await self._collector.cancel(part)
+            elif part.state == "planned":
+                self._journal.put_part(replace(part, state="dropped", reason=job.reason))
+                await self._collector.fail(self._journal.items_of(part.id), job, job.reason)
+        await self._recover(job)
+        waiting = [it for state in ("new", "ready", "live") for it in self._journal.items(job.id, state)]
+        await self._collector.fail(waiting, job, job.reason)
+
+    async def _prepare(self, job: Job, schema: type[Any] | None) -> None:
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def one(item: Item) -> None:
+            async with gate:
+                await self._prepare_one(item, job, schema)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for item in self._journal.items(job.id, "new"):
+                    group.create_task(one(item))
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        self._env.at("prepared")
+
+    async def _prepare_one(self, item: Item, job: Job, schema: type[Any] | None) -> None:
+        made = await self._asker.prepare(_query(item, job, schema))
+        if isinstance(made, Answer):
+            self._journal.put_items([replace(item, state="answered", answer=answer_to_json(made))])
+            return
+        self._sender.api(made.route.model.provider)  # one without batches is found out before money is held
+        asked = Asked(made.request, made.route, made.hits, made.notes, made.compared)
+        self._journal.put_asked(replace(item, state="live" if self._collector.misses(job, USUAL) else "ready"), asked)
+        self._env.at("prepared one")
+
+    def _plan(self, job: Job, schema: type[Any] | None) -> None:
+        """All parts of this round in one step."""
+        items = self._journal.items(job.id, "ready")
+        candidates = [Candidate(it, asked) for it, asked in zip(items, self._journal.asked(items), strict=True)]
+        payer, number = self._payer(job), len(self._journal.parts(job.id))
+        with self._journal.step():
+            for (provider, model), group in by_model(candidates).items():
+                for members in parts_of(share(group, payer, answer_schema(schema)), self._sender.api(provider)):
+                    part = Part(f"{job.id}-{number}", job.id, provider, model)
+                    number += 1
+                    self._journal.put_part(part)
+                    for member in members:
+                        pico = member.item.hold_pico or worst(member.asked.request, payer)
+                        item = replace(member.item, state="planned", part=part.id, hold_pico=pico)
+                        self._journal.put_asked(item, member.asked)
+        self._env.at("planned")
+
+    async def _hold(self, job: Job) -> None:
+        """Money for everything that is about to be sent, or for nothing."""
+        parts = [part for part in self._journal.parts(job.id) if part.state == "planned"]
+        items = [item for part in parts for item in self._journal.items_of(part.id)]
+        wanted = [purchase(it, asked, job) for it, asked in zip(items, self._journal.asked(items), strict=True)]
+        made = await asyncio.gather(*(self._parts.ledger.hold(it) for it in wanted), return_exceptions=True)
+        failed = next((it for it in made if isinstance(it, BaseException)), None)
+        if isinstance(failed, BudgetExceeded):
+            # First the decision, then the money: a hold that was given back must not pass for one that stands.
+            with self._journal.step():
+                for part in parts:
+                    self._journal.put_part(replace(part, state="refused", reason=str(failed)))
+                self._journal.put_job(replace(job, state="refused", reason=str(failed)))
+            self._env.at("refused")
+            await self._release(job)
+        if failed is not None:
+            raise failed
+        self._env.at("held")
+
+    async def heal(self) -> None:
+        """Give back what a crash left held of jobs that a budget refused: nobody will come back to them."""
+        for job in self._journal.half_refused():
+            await self._release(job)
+
+    async def _release(self, job: Job) -> None:
+        """Give back what a budget let through before it refused."""
+        for part in self._journal.parts(job.id):
+            if part.state == "refused":
+                await self._collector.fail(self._journal.items_of(part.id), job, part.reason)
+
+    async def _ask_live(self, job: Job, schema: type[Any] | None) -> None:
+        """The live lane, at its price and if the budgets allow, for what the batch lane cannot answer in time."""
+        await self._recover(job)
+        for item in self._journal.items(job.id, "live"):
+            await self._collector.release([item], job)
+            self._journal.put_items([replace(item, state="asking")])
+            self._env.at("asking")
+            try:
+                answer = await self._asker.answer(_query(item, job, schema), purchase=item.live)
+                done = replace(item, state="answered", reason="", answer=answer_to_json(answer))
+            except (BudgetExceeded, ProviderError, InvalidAnswer) as error:
+                bill = None if error.receipt is None else {"receipt": receipt_to_json(error.receipt)}
+                done = replace(item, state="failed", reason=f"live, for the deadline: {error}", answer=bill)
+            self._env.at("asked live")
+            self._journal.put_items([done])
+
+    async def _recover(self, job: Job) -> None:
+        """Questions that a process was asking when it died are asked again only if nothing was sent for them."""
+        for item in self._journal.items(job.id, "asking"):
+            if await self._parts.ledger.fate(item.live) == "nothing":
+                found = replace(item, state="live", attempt=item.attempt + 1)
+            else:
+                receipt = await self._parts.ledger.receipt(job.account.tenant, item.live)
+                bill = None if receipt is None else {"receipt": receipt_to_json(receipt)}
+                found = replace(item, state="failed", reason=INTERRUPTED, answer=bill)
+            self._journal.put_items([found])
+
+    def _close(self, job: Job) -> Job:
+        """A job is done when each of its questions has an answer or a reason why it has none."""
+        if all(item.state in ("answered", "failed") for item in self._journal.all_items(job.id)):
+            job = replace(job, state="done")
+            self._journal.put_job(job)
+        return job
+
+    def _payer(self, job: Job) -> Payer:
+        return self._parts.payer(job.account, self._env.now())
+
+
+def _query(item: Item, job: Job, schema: type[Any] | None) -> Query:
+    return Query(item.question.text, job.account, job.k, job.filters, schema=schema)

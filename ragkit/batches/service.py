@@ -1,0 +1,156 @@
+"""The batch lane as callers see it: submit, look how far it is, collect, cancel; each continues where one broke."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from ragkit.batches.job import Job, Question
+from ragkit.batches.journal import Journal
+from ragkit.batches.lane import Asker, Lane
+from ragkit.batches.quote import quote
+from ragkit.batches.report import Quote, Report
+from ragkit.batches.sending import Env
+from ragkit.errors import ConfigError
+from ragkit.nouns import Account
+from ragkit.parts import Parts
+from ragkit.query import check_question, make_query
+from ragkit.structured import answer_schema
+
+
+class Batches:
+    """The jobs of one index. A caller's `schema` is not kept: give the same one when collecting."""
+
+    def __init__(self, parts: Parts, asker: Asker, env: Env | None = None) -> None:
+        self._parts = parts
+        self._asker = asker
+        self._env = env or Env()
+
+    async def submit(
+        self,
+        questions: Sequence[Question | str],
+        *,
+        schema: type[Any] | None = None,
+        account: Account | None = None,
+        k: int | None = None,
+        filters: Mapping[str, str] | None = None,
+        deadline: datetime | None = None,
+    ) -> Report:
+        """Prepare, hold and submit. The same questions again continue a job that is not finished: nothing twice.
+
+        Raises `BudgetExceeded` if not all of them fit, then none is asked.
+        """
+        asked = _numbered(questions)
+        query = make_query(asked[0].text, self._parts.settings, k=k, filters=filters, account=account)
+        job = Job(
+            uuid.uuid4().hex[:16], query.account, self._env.now(), query.k, query.filters, _name(schema), "", deadline
+        )
+        job = replace(job, digest=_digest(job, asked))
+        async with self._lane() as (lane, journal):
+            found = journal.open_job(job.account.tenant, job.digest)
+            if found is None:
+                journal.add_job(job, asked)
+                self._env.at("job written")
+            elif deadline is not None:
+                found = replace(found, deadline=deadline)
+                journal.put_job(found)
+            job = await lane.advance(found or job, schema)
+            return replace(_report(job, journal), resumed=found is not None)
+
+    async def collect(self, job_id: str, *, schema: type[Any] | None = None, account: Account | None = None) -> Report:
+        """Take what has ended and continue the rest; also after a crash, at whatever step."""
+        async with self._lane() as (lane, journal):
+            job = self._find(journal, job_id, account)
+            if job.schema != _name(schema):
+                raise ConfigError(f"job {job_id} was submitted with the schema '{job.schema or 'none'}': give the same")
+            return _report(await lane.collect(job, schema), journal)
+
+    async def status(self, job_id: str, *, account: Account | None = None) -> Report:
+        """As the journal and the providers say; changes nothing."""
+        journal = Journal(self._parts.settings.store.path)
+        lane = Lane(self._parts, self._asker, journal, self._env)
+        try:
+            report = _report(self._find(journal, job_id, account), journal)
+            running = [part for part in report.parts if part.state == "submitted"]
+            return replace(report, progress={part.id: await lane.progress(part) for part in running})
+        finally:
+            await lane.aclose()
+            journal.close()
+
+    async def cancel(self, job_id: str, *, account: Account | None = None) -> Report:
+        """Stop a job: what was worked off by now is kept and billed; collect it once the providers have stopped."""
+        async with self._lane() as (lane, journal):
+            return _report(await lane.drop(self._find(journal, job_id, account)), journal)
+
+    def jobs(self, tenant: str | None = None) -> tuple[Report, ...]:
+        """All jobs of a tenant, the oldest first."""
+        journal = Journal(self._parts.settings.store.path)
+        try:
+            return tuple(_report(job, journal) for job in journal.jobs(tenant or self._parts.settings.tenant))
+        finally:
+            journal.close()
+
+    async def price(self, questions: Sequence[Question | str], *, schema: type[Any] | None = None) -> Quote:
+        """What `submit` would cost; nothing is bought and nothing written down."""
+        settings = self._parts.settings
+        queries = [make_query(it.text, settings) for it in _numbered(questions)]
+        prepared = [await self._asker.preview(replace(query, schema=schema)) for query in queries]
+        payer = self._parts.payer(queries[0].account, self._env.now())
+        return quote(prepared, payer, answer_schema(schema), settings.baseline.output_tokens)
+
+    def _find(self, journal: Journal, job_id: str, account: Account | None) -> Job:
+        """A tenant's own job; that there is another tenant's of this name is not told."""
+        tenant = self._parts.settings.tenant if account is None else account.tenant
+        job = journal.job(job_id)
+        if job is None or job.account.tenant != tenant:
+            raise ConfigError(f"there is no job '{job_id}' here: `ragkit batch list` shows them")
+        return job
+
+    @asynccontextmanager
+    async def _lane(self) -> AsyncIterator[tuple[Lane, Journal]]:
+        journal = Journal(self._parts.settings.store.path)
+        lane = Lane(self._parts, self._asker, journal, self._env)
+        try:
+            with journal.exclusive():
+                await lane.heal()
+                yield lane, journal
+        finally:
+            await lane.aclose()
+            journal.close()
+
+
+def _numbered(questions: Sequence[Question | str]) -> list[Question]:
+    """Questions with ids of their own; `ConfigError` where two have the same."""
+    named = [Question(f"q{n}", it) if isinstance(it, str) else it for n, it in enumerate(questions, start=1)]
+    if not named:
+        raise ConfigError("there are no questions: a batch needs at least one")
+    ids = [question.id for question in named]
+    if twice := next((id_ for id_ in ids if ids.count(id_) > 1), None) if len(set(ids)) < len(ids) else None:
+        raise ConfigError(f"two questions have the id '{twice}': give each its own")
+    return [Question(question.id, check_question(question.text)) for question in named]
+
+
+def _report(job: Job, journal: Journal) -> Report:
+    return Report(job, journal.parts(job.id), journal.all_items(job.id))
+
+
+def _digest(job: Job, questions: Sequence[Question]) -> str:
+    """The same for the same questions of the same account, however often they are submitted."""
+    who = [job.account.tenant, job.account.user, job.account.key, list(job.account.tags)]
+    asked = [[question.id, question.text] for question in questions]
+    text = json.dumps([who, job.k, job.filters, job.schema, asked])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _name(schema: type[Any] | None) -> str:
+    """A schema's name with a digest, so that another one is noticed."""
+    if schema is None:
+        return ""
+    wanted = answer_schema(schema).schema
+    return f"{wanted.name}-{hashlib.sha256(json.dumps(wanted.json_schema, sort_keys=True).encode()).hexdigest()[:8]}"

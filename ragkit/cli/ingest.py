@@ -1,0 +1,108 @@
+"""`ragkit ingest`: bring the index up to date with files and folders."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ragkit.cli.options import (
+    ConfigOption,
+    JsonOption,
+    StoreOption,
+    TenantOption,
+    pairs,
+    print_json,
+    read_settings,
+    run,
+)
+
+if TYPE_CHECKING:
+    from ragkit.config import Settings
+    from ragkit_ingest.pipeline import IngestOptions
+    from ragkit_ingest.report import IngestReport, Progress
+
+PathsArgument = Annotated[list[Path], typer.Argument(help="Files and folders.", show_default=False)]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would change and cost; write nothing.")]
+NoDeleteOption = Annotated[bool, typer.Option("--no-delete", help="Keep documents whose files have vanished.")]
+RebuildOption = Annotated[bool, typer.Option("--rebuild", help="Read and write again what has not changed.")]
+MetaOption = Annotated[
+    list[str] | None,
+    typer.Option("--meta", metavar="KEY=VALUE", help="Metadata of these documents, for --where; repeatable."),
+]
+
+
+def ingest(
+    paths: PathsArgument,
+    dry_run: DryRunOption = False,
+    no_delete: NoDeleteOption = False,
+    rebuild: RebuildOption = False,
+    meta: MetaOption = None,
+    store: StoreOption = None,
+    tenant: TenantOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read files and folders, cut them into chunks and make them searchable."""
+    from ragkit.errors import PARTIAL_FAILURE
+    from ragkit_ingest.facts import check_given
+    from ragkit_ingest.pipeline import IngestOptions
+    from ragkit_ingest.report import report_text, report_to_json
+
+    given = tuple(check_given(pairs("--meta", meta).items()).items())
+    options = IngestOptions(dry_run=dry_run, delete_missing=not no_delete, rebuild=rebuild, metadata=given)
+    report = run(_ingest(read_settings(store, tenant, config), paths, options))
+    if as_json:
+        print_json(report_to_json(report))
+    else:
+        typer.echo(report_text(report))
+    if report.error is not None:
+        raise report.error
+    if report.failures:
+        raise typer.Exit(PARTIAL_FAILURE)
+
+
+async def _ingest(settings: Settings, paths: list[Path], options: IngestOptions) -> IngestReport:
+    from ragkit.rag import Ragkit
+
+    with _bar() as progress:
+        async with Ragkit.open(settings) as rag:
+            return await rag.ingest(paths, options=options, progress=progress)
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[Progress], None]]:
+    """A bar with rate and time left, for people who watch a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%  {task.fields[rate]}  {task.fields[count]}"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("finding files", total=None, rate="", count="")
+
+        def show(progress: Progress) -> None:
+            reading = progress.phase == "read"
+            speed = bar.tasks[0].speed or 0.0
+            bar.update(
+                task,
+                description="reading" if reading else "searchable; embedding",
+                total=progress.total,
+                completed=progress.done,
+                rate=f"{speed / 1e6:.1f} MB/s" if reading else f"{speed:.0f} chunks/s",
+                count=f"{progress.documents:,} documents, {progress.chunks:,} chunks",
+            )
+
+        yield show

@@ -1,0 +1,33 @@
+"""The seam to dense embedders. Adapters live in `ragkit.embedders`, one file per system."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ragkit.nouns import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Vectors in the order of their texts, and what they cost in tokens; `estimated` where nobody reported it."""
+
+    vectors: tuple[tuple[float, ...], ...]
+    usage: Usage
+    estimated: bool = False
+
+
+class Embedder(Protocol):
+    """Texts to unit-length vectors of `dimensions` floats. `name` is `provider:model`, recorded by the collection."""
+
+    name: str
+    dimensions: int
+    price_id: str | None
+    """Names the price of its tokens; None for local work, which is free."""
+
+    async def embed_documents(self, texts: Sequence[str]) -> Embedded: ...
+
+    async def embed_query(self, text: str) -> Embedded: ...
+
+    async def aclose(self) -> None: ...

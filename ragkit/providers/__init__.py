@@ -1,0 +1,1 @@
+"""Generators, one file per system, imported on use."""

@@ -1,0 +1,181 @@
+"""What the same question would have cost without any lever, and what each lever took off that.
+
+The way from the baseline to the actual cost is walked one lever at a time, each step priced by the same catalogue; the
+differences add up to the whole exactly, whatever their signs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+from itertools import pairwise
+
+from ragkit.errors import UnpricedModel
+from ragkit.models import Catalogue
+from ragkit.nouns import Event, Receipt, Saving, Tier, Usage
+
+FREE_LEVERS: dict[Tier, str] = {"cache": "answer cache", "extractive": "extractive", "local": "local"}
+"""The levers that replace a paid answer."""
+OVERHEAD = {
+    "repair": "repairs",
+    "embed": "embedding",
+    "rerank": "reranking",
+    "classify": "classifier",
+    "warm": "warm-up",
+    "unresolved": "unresolved",
+}
+"""What steps beside the answer are called; they are costs, so their savings are negative."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counterfactual:
+    """What a system without levers would have sent: estimates of `ragkit.tokens`, before any tokenizer's factor.
+
+    `fixed` is instructions, history and question; `retrieved` all `k` chunks; `sent` those that went out after the
+    prefix; `prefix` the hot documents. `tier` is that of the answer, `output` what the baseline model would write.
+    """
+
+    price_id: str
+    output: int
+    k: int
+    fixed: int
+    retrieved: int
+    sent: int
+    prefix: int = 0
+    tier: Tier = "extractive"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An event and what prices it."""
+
+    event: Event
+    price_id: str | None
+    region: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The counterfactual's price, and a note that holds all it was computed from."""
+
+    pico: int
+    note: str
+
+
+def price_baseline(what: Counterfactual, steps: Sequence[Step], catalogue: Catalogue, at: datetime) -> Baseline:
+    """The baseline model with all chunks, no cache, no routing, no batch."""
+    tokens = _Tokens(what, _answer_step(steps), catalogue)
+    usage = Usage(input=tokens.of_baseline(what.fixed + what.retrieved), output=what.output)
+    cost = catalogue.cost(usage, what.price_id, at=at)
+    levers = f"all {what.k} retrieved chunks, no cache, no routing, no batch"
+    return Baseline(cost.pico, f"{cost.row_id}: {usage.input} in, {usage.output} out (estimated), {levers}")
+
+
+def reprice_baseline(receipt: Receipt, catalogue: Catalogue) -> int | None:
+    """A receipt's baseline computed anew from its note alone; None where the note is not of ours."""
+    found = re.match(r"(\S+)@\S+: (\d+) in, (\d+) out ", receipt.baseline_note)
+    if found is None:
+        return None
+    usage = Usage(input=int(found[2]), output=int(found[3]))
+    return catalogue.cost(usage, found[1], at=receipt.at).pico
+
+
+def split_savings(
+    what: Counterfactual, steps: Sequence[Step], catalogue: Catalogue, at: datetime
+) -> tuple[Saving, ...]:
+    """What each lever saved, in the order of the walk, without zeros; adds up to baseline less cost to the last digit.
+
+    All costs must be known.
+    """
+    answer = _answer_step(steps)
+    tokens = _Tokens(what, answer, catalogue)
+    whole = Usage(input=tokens.of_baseline(what.fixed + what.retrieved), output=what.output)
+    points = [("", catalogue.cost(whole, what.price_id, at=at).pico)]
+    if what.tier != "cache":
+        trimmed = Usage(input=tokens.of_baseline(what.fixed + what.sent), output=what.output)
+        points.append(("trimming", catalogue.cost(trimmed, what.price_id, at=at).pico))
+    if answer is None:
+        points.append((FREE_LEVERS.get(what.tier, "no model call"), 0))
+    elif answer.price_id is None:
+        points.append((FREE_LEVERS.get(what.tier, "local"), _known(answer.event)))
+    else:
+        sent = Usage(input=tokens.of_answer(what.fixed + what.sent), output=what.output)
+        points += _priced_walk(sent, answer, answer.price_id, catalogue, at)
+    walked = [(lever, before - after) for (_, before), (lever, after) in pairwise(points)]
+    beside = [(_overhead(step, answer), -_known(step.event)) for step in steps if step is not answer]
+    sums: dict[str, int] = {}
+    for lever, pico in walked + beside:
+        sums[lever] = sums.get(lever, 0) + pico
+    return tuple(Saving(lever, pico) for lever, pico in sums.items() if pico)
+
+
+def _priced_walk(sent: Usage, answer: Step, price_id: str, catalogue: Catalogue, at: datetime) -> list[tuple[str, int]]:
+    """From the baseline model to the one that answered, then output, prefix, cache, lane and region as they were.
+
+    `sent` is what the one that answered would have got without any prefix, and written without any brevity.
+    """
+    event = answer.event
+    brief = Usage(input=sent.input, output=event.usage.output)
+    whole = Usage(input=event.usage.prompt, output=event.usage.output)
+    return [
+        ("routing", catalogue.cost(sent, price_id, at=at).pico),
+        ("structured", catalogue.cost(brief, price_id, at=at).pico),
+        ("hot prefix", catalogue.cost(whole, price_id, at=at).pico),
+        ("caching", catalogue.cost(event.usage, price_id, at=at).pico),
+        (event.lane, catalogue.cost(event.usage, price_id, at=at, lane=event.lane).pico),
+        ("region", _known(event)),
+    ]
+
+
+def _answer_step(steps: Sequence[Step]) -> Step | None:
+    """The step that made the answer: the last generation; repairs of it are overhead."""
+    return next((step for step in reversed(steps) if step.event.kind == "generate"), None)
+
+
+class _Tokens:
+    """Estimates in real tokens: of the model that answered, as the provider has counted, and of the baseline model."""
+
+    def __init__(self, what: Counterfactual, answer: Step | None, catalogue: Catalogue) -> None:
+        estimate = what.fixed + what.sent + what.prefix
+        counted = answer.event.usage.prompt if answer is not None and answer.price_id is not None else 0
+        typical, baseline = _typical(answer, what, catalogue), catalogue.model(what.price_id).typical
+        self._answer = Fraction(counted, estimate) if counted and estimate else typical
+        self._baseline = self._answer if baseline == typical else self._answer * (baseline / typical)
+
+    def of_answer(self, estimate: int) -> int:
+        return _rounded(estimate * self._answer.numerator, self._answer.denominator)
+
+    def of_baseline(self, estimate: int) -> int:
+        return _rounded(estimate * self._baseline.numerator, self._baseline.denominator)
+
+
+def _rounded(numerator: int, denominator: int) -> int:
+    """As `round` of the fraction, without the making of one."""
+    whole, rest = divmod(2 * numerator + denominator, 2 * denominator)
+    return whole - (rest == 0 and whole % 2)
+
+
+def _typical(answer: Step | None, what: Counterfactual, catalogue: Catalogue) -> Fraction:
+    """The factor of the answering model's tokenizer; that of the baseline model where it has none of its own."""
+    baseline = catalogue.model(what.price_id).typical
+    if answer is None or answer.price_id is None:
+        return baseline
+    try:
+        return catalogue.model(answer.price_id).typical
+    except UnpricedModel:
+        return baseline
+
+
+def _overhead(step: Step, answer: Step | None) -> str:
+    if step.event.kind != "generate" or answer is None:
+        return OVERHEAD.get(step.event.kind, step.event.kind)
+    return "retries" if step.event.model == answer.event.model else "escalation"
+
+
+def _known(event: Event) -> int:
+    if event.cost_pico is None:
+        raise ValueError("savings are claimed only where every cost is known")
+    return event.cost_pico

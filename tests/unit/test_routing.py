@@ -1,0 +1,50 @@
+"""The router of a process: what it remembers of conversations, and whom it keeps apart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from ragkit.models import Catalogue
+from ragkit.nouns import Account, Chunk, Model, Query, Turn
+from ragkit.route_cost import Warmth
+from ragkit.routing import CONVERSATIONS, Router
+from ragkit.settings import RoutingSettings
+
+SONNET = Model("claude-sonnet-5-5", "anthropic", "medium", "claude-sonnet-5-5", 1024, "low")
+OPUS = Model("claude-opus-5-5", "anthropic", "large", "claude-opus-5-5", 1024, "medium")
+FIRST = "How many litres does a standard tank of type 400 hold?"
+SECOND = "How many litres does a standard tank of type 500 hold?"
+TALK = Query(SECOND, history=(Turn("user", FIRST), Turn("assistant", "400.")))
+WARM = Warmth("claude-opus-5-5", "medium", 1.0, 28_000, "5m", 1.0, 28_000)
+COLD = Warmth("claude-sonnet-5-5", "low", 0.0, 28_000, "5m", 1e9, 28_000)
+"""Nearly free in the long run, and dear now."""
+CHUNK = Chunk("c", "d", "manual.md", "text", 0, 4, 0, 20_000)
+
+
+def router() -> Router:
+    moment = datetime(2026, 11, 23, tzinfo=UTC)
+    return Router(RoutingSettings(switching=0.0), (SONNET, OPUS), Catalogue.load(), {}, lambda: moment)
+
+
+def test_a_conversation_stays_with_its_model_where_leaving_it_costs_too_much() -> None:
+    one = router()
+    assert one.decide(replace(TALK, text=FIRST, history=(), model="large"), (), 0.0).route.model == OPUS
+    fresh = router().decide(TALK, (CHUNK,), 0.0, warmth=(WARM, COLD)).route
+    stayed = one.decide(TALK, (CHUNK,), 0.0, warmth=(WARM, COLD)).route
+    assert (fresh.model.id, stayed.model.id) == (SONNET.id, OPUS.id)
+    assert "stays with" in stayed.reason
+
+
+def test_another_tenant_with_the_same_words_is_another_conversation() -> None:
+    one = router()
+    one.decide(replace(TALK, text=FIRST, history=(), model="large"), (), 0.0)
+    other = one.decide(replace(TALK, account=Account("globex")), (CHUNK,), 0.0, warmth=(WARM, COLD)).route
+    assert other.model.id == SONNET.id
+
+
+def test_only_so_many_conversations_are_remembered() -> None:
+    one = router()
+    for number in range(CONVERSATIONS + 10):
+        one.decide(Query(f"question {number}"), (), 0.0)
+    assert len(one._sessions) == CONVERSATIONS
