@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from ragkit.attempt import Call, Meter, Record
 from ragkit.errors import InvalidAnswer, NoRoute, Refused, Unavailable
 from ragkit.nouns import Completion, Model, Request, Route, Turn, Usage
-from ragkit.provider import Provider
+from ragkit.provider import Provider, Started
 from ragkit.retry import Retrying
 from ragkit.tokens import estimate_tokens
 
@@ -112,7 +112,9 @@ class Generation:
                         piece = await anext(pieces)
                     if isinstance(piece, Completion):
                         return piece
-                    if isinstance(piece, Usage):
+                    if isinstance(piece, Started):
+                        meter.request_id = piece.request_id
+                    elif isinstance(piece, Usage):
                         meter.usage, meter.estimated = piece, True
                     elif piece:
                         text += piece

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from ragkit.nouns import Completion, Request, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The provider has taken a stream up, and calls it so on its invoice."""
+
+    request_id: str | None
+
+
+Piece = str | Started | Usage | Completion
 
 
 class Provider(Protocol):
@@ -19,11 +30,12 @@ class Provider(Protocol):
 
     async def complete(self, request: Request) -> Completion: ...
 
-    def stream(self, request: Request) -> AsyncIterator[str | Usage | Completion]:
+    def stream(self, request: Request) -> AsyncIterator[Piece]:
         """Pieces of the text as they come, then the same `Completion` that `complete` would have returned.
 
-        A `Usage` in between is what the provider has reported so far; it prices a stream that is cut. An empty piece is
-        a sign of life, as while a model thinks.
+        `Started` comes first, so that also a stream that nobody reads to its end is found on the invoice. A `Usage` in
+        between is what the provider has reported so far; it prices a stream that is cut. An empty piece is a sign of
+        life, as while a model thinks.
         """
         ...
 

@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 
 from ragkit.nouns import CacheTtl, Completion, Effort, Lane, Request, Stop, Turn, Usage
+from ragkit.provider import Piece, Started
 from ragkit.providers.abilities import EFFORTS, Ability, ability_of, effort_for
 from ragkit.providers.sdk import Translator, import_sdk, require_key, timeouts
 from ragkit.providers.wire import asked, count, malformed, nearest_ttl, read_object, rest, unbilled
@@ -61,12 +62,13 @@ class Anthropic:
         except self._errors.caught as error:
             raise self._errors.translate(error, request.model.id) from self._errors.cause(error)
 
-    async def stream(self, request: Request) -> AsyncIterator[str | Usage | Completion]:
+    async def stream(self, request: Request) -> AsyncIterator[Piece]:
         message: dict[str, Any] = {}
         try:
             raw = await self._client.messages.with_raw_response.create(
                 **to_wire(request, self._region), stream=True, timeout=timeouts(request.timeout)
             )
+            yield Started(raw.headers.get("request-id"))
             async with await raw.parse() as events:
                 async for event in events:
                     piece = fold(message, event.to_dict(warnings=False))

@@ -14,6 +14,7 @@ from typing import Any
 import httpx2
 
 from ragkit.nouns import Completion, Effort, Lane, Model, Request, Role, Stop, Turn, Usage
+from ragkit.provider import Piece, Started
 from ragkit.providers.abilities import ability_of, effort_for
 from ragkit.providers.gemini_errors import GeminiErrors
 from ragkit.providers.gemini_rent import GeminiRent
@@ -98,7 +99,7 @@ class Gemini:
         except self._errors.caught as error:
             raise self._errors.translate(error, request.model.id) from self._errors.cause(error)
 
-    async def stream(self, request: Request) -> AsyncIterator[str | Usage | Completion]:
+    async def stream(self, request: Request) -> AsyncIterator[Piece]:
         payload: dict[str, Any] = {}
         headers: Mapping[str, str] = {}
         try:
@@ -106,7 +107,11 @@ class Gemini:
             async with aclosing(chunks):
                 async for chunk in chunks:
                     headers = chunk.sdk_http_response.headers
-                    for piece in fold(payload, chunk.model_dump(mode="json", by_alias=True, exclude_none=True)):
+                    told = chunk.model_dump(mode="json", by_alias=True, exclude_none=True)
+                    first, pieces = not payload, fold(payload, told)
+                    if first:
+                        yield Started(payload.get("responseId"))
+                    for piece in pieces:
                         yield piece
             if not _ended(payload):
                 raise malformed(self.name, "a stream without its end", payload.get("responseId"))

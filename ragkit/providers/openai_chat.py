@@ -16,6 +16,7 @@ import httpx2
 from ragkit.errors import ConfigError
 from ragkit.money import PICO_PER_USD
 from ragkit.nouns import CacheTtl, Completion, Lane, Request, Stop, Usage
+from ragkit.provider import Piece, Started
 from ragkit.providers.abilities import ability_of, effort_for
 from ragkit.providers.sdk import Translator, import_sdk, require_key, timeouts
 from ragkit.providers.wire import asked, count, malformed, nearest_ttl, read_object, rest, unbilled
@@ -91,13 +92,16 @@ class OpenAIChat:
         except self._errors.caught as error:
             raise self._errors.translate(error, request.model.id) from self._errors.cause(error)
 
-    async def stream(self, request: Request) -> AsyncIterator[str | Usage | Completion]:
+    async def stream(self, request: Request) -> AsyncIterator[Piece]:
         payload: dict[str, Any] = {}
         try:
             raw = await self._create(request, stream=True)
             async with raw.parse() as chunks:
                 async for chunk in chunks:
-                    for piece in fold(payload, chunk.to_dict(warnings=False)):
+                    first, pieces = not payload, fold(payload, chunk.to_dict(warnings=False))
+                    if first:
+                        yield Started(_request_id(payload, raw.headers))
+                    for piece in pieces:
                         yield piece
             if not payload or payload["choices"][0].get("finish_reason") is None:
                 raise malformed(self.name, "a stream without its end", raw.headers.get("x-request-id"))
@@ -161,7 +165,7 @@ def from_wire(
 ) -> Completion:
     """The answer in a `ChatCompletion`; a refusal is its own text."""
     headers = headers or {}
-    request_id = headers.get("x-request-id") or payload.get("id")
+    request_id = _request_id(payload, headers)
     if not isinstance(payload.get("usage"), Mapping):
         raise unbilled(name, "without usage", request_id)
     choice = payload["choices"][0]
@@ -175,6 +179,11 @@ def from_wire(
         lane=LANES.get(payload.get("service_tier") or "", "standard"),
         reported_pico=_reported(payload["usage"], headers, dialect),
     )
+
+
+def _request_id(payload: Mapping[str, Any], headers: Mapping[str, str]) -> str | None:
+    """The header that OpenAI's support asks for; servers that speak its protocol may have just the answer's id."""
+    return headers.get("x-request-id") or payload.get("id")
 
 
 def fold(payload: dict[str, Any], chunk: Mapping[str, Any]) -> list[str | Usage]:

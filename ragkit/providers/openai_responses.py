@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 
 from ragkit.nouns import CacheTtl, Completion, Request, Stop, Usage
+from ragkit.provider import Piece, Started
 from ragkit.providers.abilities import ability_of, effort_for
 from ragkit.providers.openai_chat import BASE_URL, LANES, TIERS, address
 from ragkit.providers.sdk import Translator, import_sdk, require_key, timeouts
@@ -55,12 +56,13 @@ class OpenAIResponses:
         except self._errors.caught as error:
             raise self._errors.translate(error, request.model.id) from self._errors.cause(error)
 
-    async def stream(self, request: Request) -> AsyncIterator[str | Usage | Completion]:
+    async def stream(self, request: Request) -> AsyncIterator[Piece]:
         try:
             raw = await self._client.responses.with_raw_response.create(
                 **to_wire(request), stream=True, timeout=timeouts(request.timeout)
             )
             request_id = raw.headers.get("x-request-id")
+            yield Started(request_id)
             async with raw.parse() as events:
                 async for event in events:
                     piece = read_event(event.to_dict(warnings=False), self.name, request_id)

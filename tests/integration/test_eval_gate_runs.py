@@ -11,7 +11,7 @@ import pytest
 
 from ragkit.nouns import Completion, Hit, Request, Usage
 from ragkit.parts import Parts
-from ragkit.provider import Provider
+from ragkit.provider import Piece, Provider
 from ragkit.providers.registry import open_provider
 from ragkit.rerank import Reranked
 from ragkit_eval.gate import Recording, Tolerance, Verdict, check, keep, verdict_text
@@ -76,7 +76,7 @@ class Restless:
     async def complete(self, request: Request) -> Completion:
         return await self._provider.complete(self._moved(request))
 
-    def stream(self, request: Request) -> AsyncIterator[str | Usage | Completion]:
+    def stream(self, request: Request) -> AsyncIterator[Piece]:
         return self._provider.stream(self._moved(request))
 
     def _moved(self, request: Request) -> Request:

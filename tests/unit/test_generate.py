@@ -14,6 +14,7 @@ from ragkit.attempt import Attempt, Policy
 from ragkit.errors import AuthFailed, InvalidAnswer, NoRoute, ProviderError, RateLimited, Refused, Unavailable
 from ragkit.generate import Generated, Generation
 from ragkit.nouns import Completion, Model, Prefix, Prompt, Request, Route, Schema, Turn, Usage
+from ragkit.provider import Piece, Started
 from ragkit.retry import Retrying
 from ragkit.structured import answer_schema
 from ragkit.tokens import estimate_tokens
@@ -24,7 +25,7 @@ PROMPT = Prompt("system", Prefix(), "evidence", (), "question", tokens=100)
 REQUEST = Request(PROMPT, SMALL, Schema("answer", {"type": "object"}), max_output=400)
 BILLED = Usage(input=100, output=5)
 
-Step = Completion | ProviderError | str | Usage | float
+Step = Completion | ProviderError | Started | str | Usage | float
 """What a stream does next: end, fail, send text or usage, wait."""
 
 
@@ -47,7 +48,7 @@ class Scripted:
                 return piece
         raise AssertionError("the script ends without a completion")
 
-    async def stream(self, request: Request) -> AsyncIterator[str | Usage | Completion]:
+    async def stream(self, request: Request) -> AsyncIterator[Piece]:
         self.requests.append(request)
         try:
             for step in self.calls.pop(0):
@@ -309,13 +310,15 @@ async def test_a_caller_that_leaves_hears_nothing_more_and_the_price_is_exact() 
 
 
 async def test_a_caller_that_leaves_a_long_answer_pays_the_estimate() -> None:
-    one = Scripted("one", [Usage(input=30, cache_read=70, output=1), "twelve bytes", 60.0, done()])
+    begun = Usage(input=30, cache_read=70, output=1)
+    one = Scripted("one", [Started("r-7"), begun, "twelve bytes", 60.0, done()])
     stage = Stage(one, policy=Policy(drain=0.05))
     await cancelled_after(stage, 0.03)
     (attempt,) = stage.attempts
     output = estimate_tokens("twelve bytes")
     assert output > 1
     assert (attempt.usage, attempt.estimated) == (Usage(input=30, cache_read=70, output=output), True)
+    assert attempt.request_id == "r-7"
     assert one.closed == 1
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from ragkit.errors import ProviderError, RateLimited, Unavailable
 from ragkit.nouns import Completion, Model, Prefix, Prompt, Request, Schema, Usage
-from ragkit.provider import Provider
+from ragkit.provider import Piece, Provider
 from ragkit.providers.anthropic import Anthropic
 from ragkit.providers.gateway import gateway
 from ragkit.providers.gemini import Gemini
@@ -87,7 +87,7 @@ def answering(
     return LINE.provider(protocol)
 
 
-async def heard(provider: Provider) -> list[str | Usage | Completion]:
+async def heard(provider: Provider) -> list[Piece]:
     return [piece async for piece in provider.stream(REQUEST)]
 
 

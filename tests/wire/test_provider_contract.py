@@ -15,7 +15,7 @@ from google.oauth2.credentials import Credentials
 from ragkit.errors import AuthFailed, BadRequest, ConfigError, ProviderError
 from ragkit.nouns import Chunk, Completion, Model, Prefix, Prompt, Request, Turn, Usage
 from ragkit.prompt import render, render_prefix
-from ragkit.provider import Provider
+from ragkit.provider import Provider, Started
 from ragkit.providers.gemini import Gemini, Vertex, to_wire
 from ragkit.providers.registry import open_provider
 from ragkit.settings import ProvidersSettings
@@ -153,6 +153,16 @@ async def test_a_stream_ends_in_the_same_completion(bench: Bench) -> None:
     text, last = await streamed(bench.provider, bench.ask())
     assert text == whole.text
     assert without_ids(last) == without_ids(whole)
+
+
+@every(*SERVED)
+async def test_a_stream_says_first_what_it_is_called_on_the_invoice(bench: Bench) -> None:
+    first, *_, last = [piece async for piece in bench.provider.stream(bench.ask())]
+    assert isinstance(first, Started)
+    assert isinstance(last, Completion)
+    assert first.request_id == last.request_id
+    if bench.name in PAID:
+        assert first.request_id in {line.id for line in bench.twin.invoice.lines}
 
 
 @every(*SERVED)

@@ -205,7 +205,7 @@ def frames(made: Plan, written: Written, response_id: str, size: int) -> tuple[F
 
 
 async def generate(call: Call) -> Response:
-    """POST .../{model}:generateContent and :streamGenerateContent"""
+    """POST .../{model}:generateContent and :streamGenerateContent; billed by the only id that an answer tells."""
     params = call.request.path_params
     streamed = params["action"] == "streamGenerateContent"
     made = plan(call, call.body, params["model"])
@@ -214,11 +214,10 @@ async def generate(call: Call) -> Response:
     call.headers["x-gemini-service-tier"] = made.tier
     await call.wait_for_first_token()
     call.world.step_cache.commit(made.steps, call.seen.at)
-    request_id = call.seen.request_id
     if streamed:
         events = frames(made, written, response_id, call.world.options.tokens_per_event)
-        return call.stream(events, lambda output: bill_of(made, request_id, output, written.thinking))
-    bill = bill_of(made, request_id, written.output, written.thinking)
+        return call.stream(events, lambda output: bill_of(made, response_id, output, written.thinking))
+    bill = bill_of(made, response_id, written.output, written.thinking)
     body = respond(made, written, response_id, vertex="project" in params)
     return await call.answer(body, bill, tokens=written.output)
 
