@@ -9,13 +9,15 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import accumulate, combinations_with_replacement, pairwise, product
 from math import exp, log, sqrt
 from statistics import fmean, stdev
 
 from ragkit.errors import ConfigError
 from ragkit.route_fit import parts_of
-from ragkit.route_ratings import RUNGS, Asked, Rating, Rung
+from ragkit.route_ratings import Asked, Rating
+from ragkit.tiers import RUNGS, Rung
 
 CLOSED: Mapping[Rung, float] = {"small": 0.0, "medium": 0.5, "large": 1.0}
 """The part of the gain that a tier is expected to bring, before any rating: an assumption."""
@@ -29,21 +31,28 @@ FEWEST, FEWEST_EACH = 50, 15
 """Ratings in all, and of a tier, below which nothing is learnt of it."""
 CUTS = 60
 PARTS = 5
+BOUNDS = 1.96
+"""Standard errors to each side within which 95 of 100 values are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """How far a tier is from what was expected of it, in log odds: everywhere, and by score."""
+    """How far a tier is from what was expected of it, in log odds: everywhere, and by score.
+
+    `doubt` has the variance of the one, what they share, and the variance of the other.
+    """
 
     shift: float = 0.0
     slope: float = 0.0
+    doubt: tuple[float, float, float] = (1 / HOLD, 0.0, 1 / HOLD)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Thresholds, and what they are expected to bring on the questions of the ledger: estimates.
 
-    `quality` is the share of right answers, `pico` the cost of a question, `shares` how many go to each tier.
+    `quality` is the share of right answers, `pico` the cost of a question, `shares` how many go to each tier, `spare`
+    what the quality is above the wanted one: bounds that hold 95 of 100 times.
     """
 
     medium: float
@@ -51,6 +60,7 @@ class Plan:
     quality: float
     pico: int
     shares: tuple[float, ...]
+    spare: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +80,17 @@ class Learnt:
 
     @property
     def better(self) -> bool:
-        return self.gained[0] > 0
+        """Than what is in force: cheaper with the quality surely kept, or right more often where that surely fails."""
+        saves = self.best.pico < self.now.pico and self.best.spare[0] >= 0
+        return saves or (self.now.spare[1] < 0 and self.best.quality > self.now.quality)
 
 
 def learn(
     asked: Sequence[Asked], ratings: Sequence[Rating], floors: tuple[float, float], *, wanted: float = 0.95
 ) -> Learnt:
-    """Thresholds that keep the wanted share of the best tier's quality at the least cost.
+    """Thresholds that surely keep the wanted share of the best tier's quality at the least cost.
+
+    `floors` are those in force, which they are compared with.
 
     Raises `ConfigError` where there are too few ratings to learn from.
     """
@@ -85,9 +99,10 @@ def learn(
     if len(ratings) < FEWEST or len(rungs) < 2:
         raise ConfigError(_too_few(counts))
     lines = {rung: fit_line([rating for rating in ratings if rating.rung == rung], rung) for rung in rungs}
-    table = _tabulate(asked, lines)
+    scores = sorted(one.score for one in asked)
+    table = _Table(scores, {rung: _column(asked, scores, rung, line) for rung, line in lines.items()}, wanted)
     now = table.plan(_cuts(rungs, floors), floors)
-    best = _cheapest(table, floors, wanted)
+    best = _cheapest(table, floors)
     loss, gained = _held_out(ratings)
     return Learnt(len(asked), counts, rungs, now, best, loss, gained)
 
@@ -95,6 +110,7 @@ def learn(
 def fit_line(ratings: Sequence[Rating], rung: Rung) -> Line:
     """The most likely line, held to the expectation: Newton's method on two numbers."""
     shift = slope = 0.0
+    doubt = Line().doubt
     for _ in range(20):
         up = [-HOLD * shift, -HOLD * slope]
         bend = [HOLD, 0.0, HOLD]
@@ -106,7 +122,8 @@ def fit_line(ratings: Sequence[Rating], rung: Rung) -> Line:
         area = bend[0] * bend[2] - bend[1] ** 2
         shift += (up[0] * bend[2] - up[1] * bend[1]) / area
         slope += (up[1] * bend[0] - up[0] * bend[1]) / area
-    return Line(shift, slope)
+        doubt = (bend[2] / area, -bend[1] / area, bend[0] / area)
+    return Line(shift, slope, doubt)
 
 
 def right_at(score: float, rung: Rung, line: Line = Line()) -> float:
@@ -121,49 +138,71 @@ def _place(score: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
+class _Column:
+    """A tier's sums over the questions from a place on: of its chances, and of how its line's two numbers move them."""
+
+    right: Sequence[float]
+    by_shift: Sequence[float]
+    by_slope: Sequence[float]
+    doubt: tuple[float, float, float]
+    pico: Fraction
+
+    def variance(self, since: int, until: int, less: float) -> float:
+        """Of the sum of chances between two places, less a part of the sum of them all."""
+        both = (self.by_shift, self.by_slope)
+        shift, slope = (sums[since] - sums[until] - less * sums[0] for sums in both)
+        own, shared, other = self.doubt
+        return own * shift * shift + 2 * shared * shift * slope + other * slope * slope
+
+
+@dataclass(frozen=True, slots=True)
 class _Table:
-    """Scores in order; for each tier the sums of its chances to be right over all questions from a place on."""
+    """Scores in order with a column for each tier, and the share of the best tier's quality that is wanted."""
 
     scores: Sequence[float]
-    rungs: tuple[Rung, ...]
-    right: Sequence[Sequence[float]]
-    pico: Sequence[int]
+    columns: Mapping[Rung, _Column]
+    wanted: float
 
     def plan(self, cuts: Sequence[float], floors: tuple[float, float]) -> Plan:
         """What it comes to if each tier takes the questions between two cuts."""
         places = [0, *(bisect_left(self.scores, cut) for cut in cuts), len(self.scores)]
-        spans = list(pairwise(places))
-        right = sum(sums[since] - sums[until] for sums, (since, until) in zip(self.right, spans, strict=True))
-        pico = sum(price * (until - since) for price, (since, until) in zip(self.pico, spans, strict=True))
-        count = len(self.scores)
-        shares = tuple((until - since) / count for since, until in spans)
-        return Plan(*floors, right / count, round(pico / count), shares)
+        spans = list(zip(self.columns.values(), pairwise(places), strict=True))
+        right = sum(one.right[since] - one.right[until] for one, (since, until) in spans)
+        pico = sum((one.pico * (until - since) for one, (since, until) in spans), Fraction())
+        best, count = spans[-1][0], len(self.scores)
+        parts = [one.variance(since, until, self.wanted * (one is best)) for one, (since, until) in spans]
+        spare, margin = right - self.wanted * best.right[0], BOUNDS * sqrt(max(0.0, sum(parts)))
+        shares = tuple((until - since) / count for _, (since, until) in spans)
+        bounds = ((spare - margin) / count, (spare + margin) / count)
+        return Plan(*floors, right / count, round(pico / count), shares, bounds)
 
 
-def _tabulate(asked: Sequence[Asked], lines: Mapping[Rung, Line]) -> _Table:
-    scores = sorted(one.score for one in asked)
-    right = [
-        [*accumulate((right_at(score, rung, line) for score in reversed(scores)), initial=0.0)][::-1]
-        for rung, line in lines.items()
-    ]
-    return _Table(scores, tuple(lines), right, [_price(asked, rung) for rung in lines])
+def _column(asked: Sequence[Asked], scores: Sequence[float], rung: Rung, line: Line) -> _Column:
+    right = [right_at(score, rung, line) for score in scores]
+    yields = [chance * (1 - chance) for chance in right]
+    by_slope = [of * _place(score) for of, score in zip(yields, scores, strict=True)]
+    return _Column(_from_on(right), _from_on(yields), _from_on(by_slope), line.doubt, _price(asked, rung))
 
 
-def _price(asked: Sequence[Asked], rung: Rung) -> int:
+def _from_on(values: Sequence[float]) -> Sequence[float]:
+    return [*accumulate(reversed(values), initial=0.0)][::-1]
+
+
+def _price(asked: Sequence[Asked], rung: Rung) -> Fraction:
     known = [one.pico for one in asked if one.rung == rung and one.pico is not None]
     if not known:
         raise ConfigError(f"no answer of the {rung} tier has a known cost: what it takes to ask it cannot be weighed")
-    return round(sum(known) / len(known))
+    return Fraction(sum(known), len(known))
 
 
-def _cheapest(table: _Table, floors: tuple[float, float], wanted: float) -> Plan:
+def _cheapest(table: _Table, floors: tuple[float, float]) -> Plan:
     """The best tier alone always keeps the quality."""
     steps = [table.scores[len(table.scores) * at // CUTS] for at in range(CUTS)]
     options = sorted({0.0, 1.0, *(min(1.0, max(0.0, step)) for step in steps)})
-    choices = combinations_with_replacement(options, len(table.rungs) - 1)
-    plans = [table.plan(cuts, _floors(table.rungs, cuts, floors)) for cuts in choices]
-    least = wanted * table.right[-1][0] / len(table.scores)
-    enough = [plan for plan in plans if plan.quality >= least] or [max(plans, key=lambda plan: plan.quality)]
+    rungs = tuple(table.columns)
+    choices = combinations_with_replacement(options, len(rungs) - 1)
+    plans = [table.plan(cuts, _floors(rungs, cuts, floors)) for cuts in choices]
+    enough = [plan for plan in plans if plan.spare[0] >= 0] or [max(plans, key=lambda plan: plan.quality)]
     return min(enough, key=lambda plan: (plan.pico, -plan.quality))
 
 
@@ -194,7 +233,7 @@ def _held_out(ratings: Sequence[Rating]) -> tuple[tuple[float, float], tuple[flo
             if number == part and it.rung == rung:
                 shipped[place], learnt[place] = _loss(it, Line()), _loss(it, line)
     gains = [a - b for a, b in zip(shipped, learnt, strict=True)]
-    mean, margin = fmean(gains), 1.96 * stdev(gains) / sqrt(len(gains))
+    mean, margin = fmean(gains), BOUNDS * stdev(gains) / sqrt(len(gains))
     return (fmean(shipped), fmean(learnt)), (mean - margin, mean + margin)
 
 

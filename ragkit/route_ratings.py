@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
-from ragkit.nouns import Receipt, Tier
+from ragkit.bill import SIMULATED
+from ragkit.nouns import Event, Receipt, Tier
 from ragkit.route import gain_in
+from ragkit.tiers import Rung
 
-Rung = Literal["small", "medium", "large"]
-RUNGS: tuple[Rung, ...] = ("small", "medium", "large")
 RUNG_OF: Mapping[Tier | None, Rung] = {"local": "small", "small": "small", "medium": "medium", "large": "large"}
 
 
@@ -50,11 +49,16 @@ def read_ratings(receipts: Iterable[Receipt], said: Mapping[str, int]) -> tuple[
         costs = [event.cost_pico for rung, event in calls if rung == first]
         pico = None if None in costs else sum(cost or 0 for cost in costs)
         asked.append(Asked(receipt.id, score, first, pico))
-        if first != last and answered.reason.startswith("escalated"):
+        if first != last and _escalated(answered):
             ratings.append(Rating(receipt.id, score, first, right=False))
         if receipt.id in said:
             ratings.append(Rating(receipt.id, score, last, right=said[receipt.id] > 0))
     return asked, ratings
+
+
+def _escalated(event: Event) -> bool:
+    """Receipts keep of an escalation only the words that the router gives as its reason."""
+    return event.reason.removeprefix(SIMULATED).startswith("escalated")
 
 
 def _classified(receipt: Receipt) -> bool:

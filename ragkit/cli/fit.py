@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ragkit.cli.options import ConfigOption, JsonOption, StoreOption, TenantOption, print_json, read_settings, run
 
 if TYPE_CHECKING:
+    from ragkit.complexity import Scorer
     from ragkit.route_learn import Learnt, Plan
     from ragkit.route_ratings import Asked, Rating
     from ragkit.settings import Settings
@@ -29,6 +32,15 @@ DryOption = Annotated[bool, typer.Option("--dry-run", help="Only tell what would
 MOST_SAID = 1_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A router that is worth writing, if there is one, and what to tell of it: to programs, and in lines for people."""
+
+    scorer: Scorer | None
+    found: Mapping[str, object]
+    lines: tuple[str, ...]
+
+
 def fit(
     outcomes: OutcomesArgument = None,
     out: OutOption = Path("router.bin"),
@@ -43,26 +55,22 @@ def fit(
     """Train a router on outcomes, or set its thresholds by the ledger and people's feedback; print what uses it."""
     settings = read_settings(store, tenant, config)
     own = [name for name in ("medium", "large") if getattr(settings.routing, name) is not None]
-    told = _by_ledger(settings, since, quality) if outcomes is None else _by_outcomes(outcomes, quality)
-    scorer, lines = told.pop("scorer"), told.pop("lines")
-    told["file"] = None if dry_run or scorer is None else str(out)
-    if told["file"]:
-        from ragkit.route_file import save
-
-        save(scorer, out)
+    fitted = _by_ledger(settings, since, quality) if outcomes is None else _by_outcomes(outcomes, quality)
+    written = not dry_run and fitted.scorer is not None
+    if written:
+        _save(fitted, out)
     if as_json:
-        print_json(told)
+        print_json({**fitted.found, "file": str(out) if written else None})
         return
-    if told["file"]:
+    lines = list(fitted.lines)
+    if written:
         typer.echo(f'[routing]\nfile = "{out}"')
         lines += [f"take {' and '.join(own)} out of [routing]: it would come before what was fitted"] if own else []
     lines += ["nothing was written: a dry run"] if dry_run else []
     typer.echo("\n".join(f"# {line}" for line in lines))
 
 
-def _by_outcomes(outcomes: Path, quality: float) -> dict[str, Any]:
-    from dataclasses import replace
-
+def _by_outcomes(outcomes: Path, quality: float) -> Fitted:
     from ragkit.route_fit import train
     from ragkit.route_outcomes import read_outcomes
     from ragkit.route_report import folds, held_out, threshold
@@ -70,25 +78,30 @@ def _by_outcomes(outcomes: Path, quality: float) -> dict[str, Any]:
     examples = read_outcomes(outcomes)
     least = threshold(examples, held_out(examples, folds(examples)), wanted=quality)
     large = min(1.0, max(0.0, least))
-    lines = [
+    lines = (
         f"fitted to {len(examples):,} questions; from a gain of {large:.3f} on the strong model answers",
         f"`ragkit route report {outcomes}` tells whether it pays",
-    ]
-    scorer = replace(train(examples), floors=(large, large))
-    return {"questions": len(examples), "medium": large, "large": large, "scorer": scorer, "lines": lines}
+    )
+    found = {"questions": len(examples), "medium": large, "large": large}
+    return Fitted(replace(train(examples), floors=(large, large)), found, lines)
 
 
-def _by_ledger(settings: Settings, since: str, quality: float) -> dict[str, Any]:
-    from dataclasses import replace
-
+def _by_ledger(settings: Settings, since: str, quality: float) -> Fitted:
     from ragkit.route_learn import learn
     from ragkit.routing import policy_of, scorer_of
 
     scorer = scorer_of(settings.routing)
     policy = policy_of(settings.routing, scorer)
     found = learn(*run(_rated(settings, since)), (policy.medium, policy.large), wanted=quality)
-    fitted = replace(scorer, floors=(found.best.medium, found.best.large)) if found.better else None
-    return {**_learnt_to_json(found), "scorer": fitted, "lines": _learnt_to_lines(found)}
+    better = replace(scorer, floors=(found.best.medium, found.best.large)) if found.better else None
+    return Fitted(better, _learnt_to_json(found), tuple(_learnt_to_lines(found)))
+
+
+def _save(fitted: Fitted, out: Path) -> None:
+    from ragkit.route_file import save
+
+    if fitted.scorer is not None:
+        save(fitted.scorer, out)
 
 
 async def _rated(settings: Settings, since: str) -> tuple[list[Asked], list[Rating]]:
@@ -108,7 +121,7 @@ async def _rated(settings: Settings, since: str) -> tuple[list[Asked], list[Rati
     return read_ratings(receipts, {it.receipt: it.rating for _, it in reversed(said)})
 
 
-def _learnt_to_json(found: Learnt) -> dict[str, Any]:
+def _learnt_to_json(found: Learnt) -> dict[str, object]:
     return {
         "questions": found.asked,
         "ratings": dict(found.ratings),
@@ -121,10 +134,15 @@ def _learnt_to_json(found: Learnt) -> dict[str, Any]:
     }
 
 
-def _plan_to_json(found: Learnt, plan: Plan) -> dict[str, Any]:
-    shares = dict(zip(found.rungs, plan.shares, strict=True))
-    floors = {"medium": plan.medium, "large": plan.large}
-    return {**floors, "quality": plan.quality, "cost_usd": _usd(plan.pico), "shares": shares}
+def _plan_to_json(found: Learnt, plan: Plan) -> dict[str, object]:
+    return {
+        "medium": plan.medium,
+        "large": plan.large,
+        "quality": plan.quality,
+        "spare_bounds": list(plan.spare),
+        "cost_usd": _usd(plan.pico),
+        "shares": dict(zip(found.rungs, plan.shares, strict=True)),
+    }
 
 
 def _learnt_to_lines(found: Learnt) -> list[str]:
@@ -137,9 +155,11 @@ def _learnt_to_lines(found: Learnt) -> list[str]:
             f"{name}: medium from {plan.medium:.3f}, large from {plan.large:.3f}: {shares};"
             f" {plan.quality:.1%} right at ${_usd(plan.pico)} a question (estimated)"
         )
+    now, then = (f"{plan.spare[0]:+.1%} to {plan.spare[1]:+.1%}" for plan in (found.now, found.best))
+    lines.append(f"right answers against those that are wanted, 95 of 100 times: now {now}, then {then}")
     low, high = found.gained
     lines.append(
-        f"held out ratings are foretold with a loss of {found.loss[1]:.3f} instead of {found.loss[0]:.3f}"
+        f"held out ratings are foretold with a loss of {found.loss[1]:.3f} instead of the shipped {found.loss[0]:.3f}"
         f" (better by {low:.3f} to {high:.3f})"
     )
     if not found.better:

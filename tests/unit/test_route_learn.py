@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from ragkit.bill import SIMULATED
 from ragkit.complexity import FLOORS, Complexity
 from ragkit.errors import ConfigError
 from ragkit.models import Catalogue
@@ -15,7 +16,8 @@ from ragkit.nouns import Account, Event, Model, Receipt, Tier, Usage
 from ragkit.route import Signals, choose, gain_in
 from ragkit.route_cost import Load, Market
 from ragkit.route_learn import FEWEST, FEWEST_EACH, Line, fit_line, learn, right_at
-from ragkit.route_ratings import RUNGS, Asked, Rating, Rung, read_ratings
+from ragkit.route_ratings import Asked, Rating, read_ratings
+from ragkit.tiers import RUNGS, Rung
 
 AT = datetime(2026, 11, 23, tzinfo=UTC)
 TWO: tuple[Rung, ...] = ("small", "large")
@@ -59,9 +61,10 @@ def test_a_rating_counts_for_the_tier_that_answered() -> None:
     assert read_ratings([one], {})[1] == []
 
 
-def test_an_escalation_counts_against_the_tier_that_failed_its_check() -> None:
-    first = event("small", "plain (a strong model gains 0.100): any model", 7)
-    escalated = receipt(2, first, event("large", "escalated from m: its answer failed the check", 90))
+@pytest.mark.parametrize("simulated", ["", SIMULATED])
+def test_an_escalation_counts_against_the_tier_that_failed_its_check(simulated: str) -> None:
+    first = event("small", f"{simulated}plain (a strong model gains 0.100): any model", 7)
+    escalated = receipt(2, first, event("large", f"{simulated}escalated from m: its answer failed the check", 90))
     asked, ratings = read_ratings([escalated], {"r2": 1})
     assert asked == [Asked("r2", 0.1, "small", 7)]
     assert ratings == [Rating("r2", 0.1, "small", right=False), Rating("r2", 0.1, "large", right=True)]
@@ -111,13 +114,13 @@ def test_a_small_tier_that_fails_gets_fewer() -> None:
     assert found.best.medium == found.best.large
 
 
-def test_ratings_that_tell_nothing_new_do_not_pass_for_better() -> None:
+def test_few_ratings_as_expected_change_nothing_where_the_floors_in_force_keep_what_is_wanted() -> None:
     chance, asked, ratings = random.Random(5), [], []
     for number in range(300):
         score, rung = chance.random() * 0.4, chance.choice(RUNGS)
         asked.append(Asked(str(number), score, rung, PRICES[rung]))
         ratings.append(Rating(str(number), score, rung, chance.random() < right_at(score, rung)))
-    assert not learn(asked, ratings, FLOORS).better
+    assert not learn(asked, ratings, FLOORS, wanted=0.9).better
 
 
 def test_thresholds_keep_the_quality_that_is_wanted_where_three_tiers_are_known() -> None:
@@ -147,3 +150,40 @@ def test_a_tier_without_a_known_cost_cannot_be_weighed() -> None:
     asked = [replace(one, pico=None) if one.rung == "large" else one for one in asked]
     with pytest.raises(ConfigError, match="large tier has a known cost"):
         learn(asked, ratings, FLOORS)
+
+
+def test_better_is_said_against_the_floors_in_force() -> None:
+    """Ratings that are far from what was shipped bring nothing to somebody whose floors already follow them."""
+    asked, ratings = drawn(800, small=0.95, large=0.95)
+    best = learn(asked, ratings, FLOORS).best
+    again = learn(asked, ratings, (best.medium, best.large))
+    assert again.gained[0] > 0
+    assert again.best == again.now
+    assert not again.better
+
+
+def test_ratings_as_expected_still_tell_that_the_floors_in_force_are_too_dear() -> None:
+    chance, asked, ratings = random.Random(5), [], []
+    for number in range(1200):
+        score, rung = chance.random() * 0.4, chance.choice(TWO)
+        asked.append(Asked(str(number), score, rung, PRICES[rung]))
+        ratings.append(Rating(str(number), score, rung, chance.random() < right_at(score, rung)))
+    found = learn(asked, ratings, (0.0, 0.0))
+    assert found.gained[0] <= 0
+    assert found.best.pico < found.now.pico
+    assert found.better
+
+
+def test_floors_in_force_that_clearly_lose_the_wanted_quality_are_replaced_by_dearer_ones() -> None:
+    found = learn(*drawn(800, small=0.1, large=0.95), (0.4, 0.4))
+    assert found.now.spare[1] < 0
+    assert found.best.pico > found.now.pico
+    assert found.better
+
+
+def test_costs_are_averaged_without_losing_a_pico() -> None:
+    """A float has 53 bits: beyond them its neighbours are further apart than a pico."""
+    asked, ratings = drawn(200, small=0.9, large=0.9)
+    dear = 2**60 + 1
+    asked = [replace(one, pico=dear) for one in asked]
+    assert learn(asked, ratings, FLOORS).now.pico == dear
