@@ -19,6 +19,7 @@ from ragkit.settings import Settings
 from ragkit_api import batches, books, budgets, documents, health, openai_compat, overview, pages, prices, query
 from ragkit_api.guard import Guard
 from ragkit_api.problem import CODES, Problem, log_unexpected, reply
+from ragkit_api.repeating import check_lease
 from ragkit_api.service import open_service
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ SUMMARY = "Answers from your documents, with verified citations and an exact rec
 
 def create_app(settings: Settings) -> FastAPI:
     """The service over an index; it is opened when the server starts and closed when it stops."""
+    check_lease(settings)
     endpoint = _mcp()
     app = FastAPI(
         title="ragkit",

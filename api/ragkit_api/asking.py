@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import asdict
 from typing import Any
 
-from ragkit.errors import ConfigError, RagkitError
+from ragkit.errors import RagkitError
 from ragkit.money import format_usd, from_usd
 from ragkit.nouns import Account, Answer, Hit, Query, Turn
 from ragkit.present import answer_to_json
@@ -40,16 +38,12 @@ def query_of(body: QueryBody, account: Account, service: Service) -> Query:
     )
 
 
-async def ask(service: Service, query: Query, log: Log, *, patient: bool = False) -> Answer:
-    """Answer when it is this question's turn."""
-    begun = False
+async def ask(service: Service, query: Query, log: Log, *, purchase: str = "") -> Answer:
+    """Answer when it is this question's turn; one with a purchase of its own is waited for longer."""
     try:
-        async with service.turn(query.account.tenant, patient=patient):
-            begun = True
-            answer = await service.rag.answer(query)
+        async with service.turn(query.account.tenant, patient=bool(purchase)):
+            answer = await service.rag.answer(query, purchase=purchase)
     except Exception as error:
-        if isinstance(error, Problem):
-            error.begun = begun
         _note_failure(service, error, log)
         raise
     _note(service, answer, log)
@@ -105,51 +99,6 @@ class Events:
                 await self._emit("citation", citation)
         await self._emit("receipt", answer["receipt"])
         await self._emit("done", {"complete": True, **answer})
-
-
-async def once(
-    service: Service, tenant: str, key: str, request: Any, work: Callable[[], Awaitable[dict[str, Any]]]
-) -> dict[str, Any]:
-    """The answer to a request that may be repeated: with a key of idempotency it is answered and charged once."""
-    digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
-    stored = await service.ledger.begin(tenant, key, digest)
-    if stored is not None:
-        return _repeated(json.loads(stored))
-    try:
-        answer = await work()
-    except BaseException as error:
-        if isinstance(error, Exception) and _may_have_cost(error):
-            failure = {"status": problem.status(error), **problem.body(error)}
-            await service.ledger.finish(tenant, key, json.dumps(failure))
-        else:
-            await service.ledger.abandon(tenant, key)
-        raise
-    await service.ledger.finish(tenant, key, json.dumps({"answer": answer}))
-    return answer
-
-
-def _may_have_cost(error: Exception) -> bool:
-    return error.begun if isinstance(error, Problem) else isinstance(error, RagkitError) and error.receipt is not None
-
-
-class Repeated(Problem):
-    """The error that the first request got."""
-
-    def __init__(self, status: int, error: dict[str, Any]) -> None:
-        super().__init__(status, error["code"], error["message"])
-
-
-def _repeated(stored: dict[str, Any]) -> dict[str, Any]:
-    if "error" in stored:
-        raise Repeated(stored["status"], stored["error"])
-    answer: dict[str, Any] = stored["answer"]
-    return answer
-
-
-def check_key(key: str | None) -> str | None:
-    if key is not None and not (0 < len(key) <= 255 and key.isascii() and key.isprintable()):
-        raise ConfigError("an Idempotency-Key has 1 to 255 printable characters")
-    return key
 
 
 def _note(service: Service, answer: Answer, log: Log) -> None:

@@ -37,7 +37,7 @@ LOG = logging.getLogger("ragkit.api")
 class Problem(Exception):
     """An error of the service itself. `code` never changes its meaning; `retry_after` is in seconds.
 
-    `begun` says that the question was being answered when it happened, so that it may have cost something.
+    `bill` is the receipt of what it cost, as JSON.
     """
 
     def __init__(self, status: int, code: str, message: str, *, retry_after: float | None = None) -> None:
@@ -45,7 +45,7 @@ class Problem(Exception):
         self.status = status
         self.code = code
         self.retry_after = retry_after
-        self.begun = False
+        self.bill: dict[str, Any] | None = None
 
     @property
     def headers(self) -> dict[str, str]:
@@ -89,6 +89,8 @@ def body(error: Exception) -> dict[str, Any]:
         }
     if isinstance(error, RagkitError) and error.receipt is not None:
         found["receipt"] = receipt_to_json(error.receipt)
+    if isinstance(error, Problem) and error.bill is not None:
+        found["receipt"] = error.bill
     return {"error": found}
 
 

@@ -9,10 +9,11 @@ from fastapi.responses import JSONResponse, Response
 
 from ragkit.present import answer_to_json, hit_to_json
 from ragkit.query import make_query
-from ragkit_api.asking import Events, ask, check_key, follow, once, query_of, search
+from ragkit_api.asking import Events, ask, follow, query_of, search
 from ragkit_api.attached import Emit, EventStream, attached, failed
 from ragkit_api.auth import Asking
 from ragkit_api.declared import ASK, BODY, EVENT_STREAM, problems
+from ragkit_api.repeating import check_key, once
 from ragkit_api.schemas import AnswerBody, HitsBody, QueryBody, SearchBody
 
 router = APIRouter(prefix="/v1", tags=["questions"])
@@ -42,13 +43,13 @@ async def post_query(body: QueryBody, caller: Asking, request: Request, key: Ide
     query, key = query_of(body, caller.account(body.user), service), check_key(key)
     asked = {"route": "query", "key": caller.key, **body.model_dump(exclude={"stream"})}
 
-    async def whole() -> dict[str, Any]:
-        return answer_to_json(await ask(service, query, log, patient=key is not None))
+    async def whole(purchase: str = "") -> dict[str, Any]:
+        return answer_to_json(await ask(service, query, log, purchase=purchase))
 
     async def lasting(key: str) -> dict[str, Any]:
         """It goes on beyond the time that its client waits: who asks again with its key gets the answer."""
         async with service.deadlines.one():
-            return await service.detached.run(once(service, caller.tenant, key, asked, whole))
+            return await service.detached.run(once(service.ledger, caller.tenant, key, asked, whole))
 
     async def produce(emit: Emit) -> None:
         events = Events(emit)

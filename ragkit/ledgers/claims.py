@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 
 from ragkit.errors import IdempotencyConflict, RequestInFlight
@@ -12,12 +14,16 @@ WHOSE = "WHERE tenant = ? AND name = ?"
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """`lapses` is when an unanswered claim may be taken over, in microseconds; `owner` tells two claims apart."""
+    """`at` is when it is made and `lapses` when it may be taken over if it is unanswered, in microseconds.
+
+    `owner` tells two claims apart.
+    """
 
     tenant: str
     key: str
     digest: str
     owner: str
+    at: int
     lapses: int
 
 
@@ -28,7 +34,7 @@ def begin(books: Books, claim: Claim) -> str | None:
     if not found:
         books.session.execute(
             "INSERT INTO idempotency (tenant, name, digest, owner, at, lapses) VALUES (?, ?, ?, ?, ?, ?)",
-            (*whose, claim.digest, claim.owner, books.now, claim.lapses),
+            (*whose, claim.digest, claim.owner, claim.at, claim.lapses),
         )
         return None
     digest, lapses, answer = found[0]
@@ -62,11 +68,27 @@ def abandon(books: Books, tenant: str, key: str) -> None:
 
 
 def undo(books: Books, claim: Claim) -> None:
-    """Give back this very claim, not one that somebody else holds on the same key."""
+    """Give back this very claim, not one that somebody else holds on the same key.
+
+    One that was taken over stays for the next one to take: it remembers what may have been bought before.
+    """
+    this = (claim.tenant, claim.key, claim.owner)
     books.session.execute(
-        f"DELETE FROM idempotency {WHOSE} AND owner = ? AND answer IS NULL",  # noqa: S608
-        (claim.tenant, claim.key, claim.owner),
+        f"DELETE FROM idempotency {WHOSE} AND owner = ? AND at = ? AND answer IS NULL",  # noqa: S608
+        (*this, claim.at),
     )
+    books.session.execute(
+        f"UPDATE idempotency SET lapses = ? {WHOSE} AND owner = ? AND answer IS NULL",  # noqa: S608
+        (books.now, *this),
+    )
+
+
+def purchase(books: Books, tenant: str, key: str) -> str:
+    """The name under which a claimed key buys: the same for whoever takes the claim over, another for a later use."""
+    rows = books.session.execute(f"SELECT digest, at FROM idempotency {WHOSE}", (tenant, key))  # noqa: S608
+    if not rows:
+        raise IdempotencyConflict(f"the idempotency key '{key}' was given back meanwhile: ask again")
+    return hashlib.sha256(json.dumps([tenant, key, *rows[0]]).encode()).hexdigest()[:32]
 
 
 def forget(books: Books, before: int) -> None:

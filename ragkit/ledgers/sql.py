@@ -107,11 +107,15 @@ class SqlLedger:
         return await self._reader.run(limits.audit)
 
     async def begin(self, tenant: str, key: str, digest: str) -> str | None:
-        lapses = timedelta(seconds=self._options.lease)
-        claim = claims.Claim(tenant, key, digest, self._options.ids(), micros(self._clock() + lapses))
+        now, lapses = self._clock(), timedelta(seconds=self._options.lease)
+        claim = claims.Claim(tenant, key, digest, self._options.ids(), micros(now), micros(now + lapses))
         return await self._writer.run(
             lambda books: claims.begin(books, claim), undo=lambda books: claims.undo(books, claim)
         )
+
+    async def purchase(self, tenant: str, key: str) -> str:
+        """The name of the purchase that a claimed key makes, for `fate`; who takes a lapsed claim over gets the same."""
+        return await self._reader.run(lambda books: claims.purchase(books, tenant, key))
 
     async def finish(self, tenant: str, key: str, answer: str) -> None:
         await self._writer.run(lambda books: claims.finish(books, tenant, key, answer))

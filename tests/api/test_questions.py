@@ -12,8 +12,6 @@ import httpx2
 import pytest
 from openai import AuthenticationError, OpenAI
 
-from ragkit_api.asking import once
-from ragkit_api.problem import Problem
 from ragkit_eval.twin.faults import Fault
 
 MANUAL = """# Pump manual
@@ -175,26 +173,6 @@ def test_whoever_was_given_up_and_asks_again_pays_once(start: Any, twin: Any) ->
     # On a busy machine the second deadline may pass, too; what it has cost is not bought again then either.
     assert answer.status_code in (200, 504)
     assert len([line for line in twin.invoice.lines if line.pico]) <= 1
-
-
-def test_what_may_have_cost_something_is_not_done_again(start: Any) -> None:
-    running, done = start(), []
-
-    def work(begun: bool) -> Any:
-        async def fail() -> dict[str, Any]:
-            done.append(begun)
-            error = Problem(504, "deadline_exceeded", "it took too long")
-            error.begun = begun
-            raise error
-
-        return fail
-
-    for begun, times in ((True, 1), (False, 2)):
-        done.clear()
-        for _ in range(2):
-            with pytest.raises(Problem, match="too long"):
-                running.run(once(running.service, "acme", f"key-{begun}", {}, work(begun)))
-        assert len(done) == times
 
 
 def test_a_provider_that_fails_is_an_error_with_the_bill(running: Any, twin: Any, events: Any) -> None:

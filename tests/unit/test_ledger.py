@@ -469,6 +469,27 @@ async def test_a_cancelled_claim_does_not_give_back_that_of_another(ledger: SqlL
     assert await ledger.begin("acme", "other", "digest") is None
 
 
+async def test_a_key_buys_under_one_name_until_it_is_used_anew(ledger: SqlLedger, clock: Clock) -> None:
+    await ledger.begin("acme", "k", "digest")
+    name = await ledger.purchase("acme", "k")
+    clock.forward(seconds=300)
+    task = asyncio.create_task(ledger.begin("acme", "k", "digest"))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await ledger.begin("acme", "k", "digest") is None
+    assert await ledger.purchase("acme", "k") == name
+    await ledger.begin("globex", "k", "digest")
+    assert await ledger.purchase("globex", "k") != name
+    await ledger.abandon("acme", "k")
+    with pytest.raises(IdempotencyConflict, match="given back"):
+        await ledger.purchase("acme", "k")
+    clock.forward(seconds=1)
+    await ledger.begin("acme", "k", "digest")
+    assert await ledger.purchase("acme", "k") != name
+
+
 async def test_a_refusal_tells_the_least_that_is_left(ledger: SqlLedger) -> None:
     for scope, subject, limit in (("all", "", 50), ("tenant", "acme", 20), ("user", "acme/alice", 30)):
         await ledger.set_budget(budget(scope, subject, limit))  # type: ignore[arg-type]
