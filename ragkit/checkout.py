@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from fractions import Fraction
 from functools import partial
 from itertools import count, repeat
-from math import ceil
 
 from ragkit.attempt import Attempt
 from ragkit.bill import Bill, Marks
@@ -23,7 +23,7 @@ from ragkit.nouns import Account, Event, Hit, Lane, Model, Pressure, Prompt, Rec
 from ragkit.rerank import passage
 from ragkit.retry_parts import Part
 from ragkit.savings import Counterfactual
-from ragkit.tokens import Size, estimate_tokens, measure, upper_bound_tokens
+from ragkit.tokens import Size, estimate_tokens, measure, raised, upper_bound_tokens
 
 SHORTEST_OUTPUT = 256
 """Output tokens below which an answer is not worth buying: it would be cut."""
@@ -263,12 +263,12 @@ class Order:
         head = (prompt.system, str(request.schema.json_schema), prompt.prefix.text)
         before = sum(map(measure, head), Size())
         after = sum(map(measure, (prompt.evidence, prompt.question, *turns)), Size())
-        factor = 1 if price_id is None else self._payer.spec(price_id).bound
+        factor = Fraction(1) if price_id is None else self._payer.spec(price_id).bound
         call = Call(
             price_id,
-            input=ceil(after.bound * factor),
+            input=raised(after.bound, factor),
             max_output=min(request.max_output, request.model.max_output),
-            prefix=ceil(before.bound * factor),
+            prefix=raised(before.bound, factor),
             ttl=prompt.prefix.ttl if prompt.prefix.marked else None,
             lane=request.lane,
             region=self._region(request.model),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from ragkit.errors import ConfigError, UnpricedModel
@@ -14,6 +15,7 @@ from ragkit.money import format_usd
 from ragkit.nouns import Lane, Usage
 from ragkit.pricefile import CLASSES
 from ragkit.pricing import PICO_PER_MILLION, PICO_PER_THOUSAND, Band
+from ragkit.tokens import scaled
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +88,9 @@ def compare(catalogue: Catalogue, shape: Shape, choice: Choice, *, same_tokens: 
 
 def _offers(catalogue: Catalogue, shape: Shape, choice: Choice, same_tokens: bool) -> Iterator[Offer]:
     for spec in chosen(catalogue, choice):
-        factor = 1 if same_tokens else spec.typical
-        cached, prompt = round(shape.cached * factor), round(shape.input * factor)
-        usage = Usage(input=prompt - cached, cache_read=cached, output=round(shape.output * factor))
+        factor = Fraction(1) if same_tokens else spec.typical
+        cached, prompt = scaled(shape.cached, factor), scaled(shape.input, factor)
+        usage = Usage(input=prompt - cached, cache_read=cached, output=scaled(shape.output, factor))
         fits = spec.context is None or prompt <= spec.context
         if spec.kind == "generate" and fits and _bands(catalogue, spec, choice):
             cost = catalogue.cost(usage, spec.id, at=choice.at, lane=choice.lane, region=choice.region)

@@ -13,6 +13,7 @@ from fractions import Fraction
 
 from ragkit.models import Catalogue, ModelSpec
 from ragkit.nouns import CacheTtl, Effort, Lane, Model, Usage
+from ragkit.tokens import scaled
 
 ANSWER_TOKENS = 300
 """What an answer with its quotes takes, where nothing has been learnt yet."""
@@ -69,7 +70,7 @@ def expected_pico(model: Model, load: Load, market: Market, warmth: Warmth | Non
         return 0
     spec = market.catalogue.model(model.price_id)
     output = min(load.outputs.get(model.id) or load.answer + thinking_tokens(model, spec), model.max_output)
-    prompt = round(load.prompt * market.factors.get(spec.id, spec.typical))
+    prompt = scaled(load.prompt, market.factors.get(spec.id, spec.typical))
 
     def cost(usage: Usage) -> int:
         region = market.regions.get(model.provider)

@@ -16,6 +16,7 @@ from itertools import pairwise
 from ragkit.errors import UnpricedModel
 from ragkit.models import Catalogue
 from ragkit.nouns import Event, Receipt, Saving, Tier, Usage
+from ragkit.tokens import scaled
 
 FREE_LEVERS: dict[Tier, str] = {"cache": "answer cache", "extractive": "extractive", "local": "local"}
 """The levers that replace a paid answer."""
@@ -146,16 +147,10 @@ class _Tokens:
         self._baseline = self._answer if baseline == typical else self._answer * (baseline / typical)
 
     def of_answer(self, estimate: int) -> int:
-        return _rounded(estimate * self._answer.numerator, self._answer.denominator)
+        return scaled(estimate, self._answer)
 
     def of_baseline(self, estimate: int) -> int:
-        return _rounded(estimate * self._baseline.numerator, self._baseline.denominator)
-
-
-def _rounded(numerator: int, denominator: int) -> int:
-    """As `round` of the fraction, without the making of one."""
-    whole, rest = divmod(2 * numerator + denominator, 2 * denominator)
-    return whole - (rest == 0 and whole % 2)
+        return scaled(estimate, self._baseline)
 
 
 def _typical(answer: Step | None, what: Counterfactual, catalogue: Catalogue) -> Fraction:

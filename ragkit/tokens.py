@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from math import ceil
 from operator import mul
 from typing import Protocol
 
@@ -120,12 +119,23 @@ def measure(text: str) -> Size:
 
 def upper_bound_tokens(text: str, model: TokenFactors) -> int:
     """A count that the model's own tokenizer does not exceed."""
-    return ceil(measure(text).bound * model.bound)
+    return raised(measure(text).bound, model.bound)
 
 
 def typical_tokens(text: str, model: TokenFactors) -> int:
     """The estimate in the model's own tokens."""
-    return round(estimate_tokens(text) * model.typical)
+    return scaled(estimate_tokens(text), model.typical)
+
+
+def scaled(count: int, factor: Fraction) -> int:
+    """`round(count * factor)`, without the making of a fraction: several are asked for with every question."""
+    whole, rest = divmod(2 * count * factor.numerator + factor.denominator, 2 * factor.denominator)
+    return whole - (rest == 0 and whole % 2)
+
+
+def raised(count: int, factor: Fraction) -> int:
+    """`ceil(count * factor)`, likewise."""
+    return -(-count * factor.numerator // factor.denominator)
 
 
 def _apply(weights: tuple[int, ...], values: tuple[int, ...]) -> int:

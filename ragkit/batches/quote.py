@@ -13,7 +13,7 @@ from ragkit.models import ModelSpec
 from ragkit.nouns import Lane, Request, Usage
 from ragkit.outcome import Ready
 from ragkit.structured import AnswerSchema
-from ragkit.tokens import estimate_tokens
+from ragkit.tokens import estimate_tokens, scaled
 
 
 def quote(prepared: Sequence[Ready | None], payer: Payer, answer_as: AnswerSchema, output: int) -> Quote:
@@ -54,7 +54,7 @@ def _expected(group: Sequence[Request], payer: Payer, output: int) -> int:
 
 def _price(request: Request, cached: Usage, payer: Payer, output: int, lane: Lane) -> int:
     spec = _spec(request, payer)
-    prompt = round(request.prompt.tokens * spec.typical)
+    prompt = scaled(request.prompt.tokens, spec.typical)
     usage = cached + Usage(input=max(0, prompt - cached.prompt), output=min(output, request.max_output))
     return payer.catalogue.cost(usage, spec.id, at=payer.at, lane=lane).pico
 
@@ -62,7 +62,7 @@ def _price(request: Request, cached: Usage, payer: Payer, output: int, lane: Lan
 def _head(request: Request, payer: Payer) -> int:
     """Tokens up to the mark."""
     prompt = request.prompt
-    return round((estimate_tokens(prompt.system) + prompt.prefix.tokens) * _spec(request, payer).typical)
+    return scaled(estimate_tokens(prompt.system) + prompt.prefix.tokens, _spec(request, payer).typical)
 
 
 def _spec(request: Request, payer: Payer) -> ModelSpec:
