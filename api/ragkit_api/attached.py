@@ -11,7 +11,7 @@ from fastapi import Request
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ragkit_api.problem import Problem, body, reply
+from ragkit_api.problem import Problem, body, log_unexpected, reply
 
 T = TypeVar("T")
 Emit = Callable[[str, Any], Awaitable[None]]
@@ -36,21 +36,34 @@ class Detached:
         # An event loop itself does not keep hold of its tasks.
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Begin work that nobody waits for."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._end)
-        return await asyncio.shield(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(log_lost)
+        return task
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """The outcome of work, for as long as somebody waits for it; how it fails after that goes into the log."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(log_lost)
+            raise
 
     async def ended(self) -> None:
         if self._tasks:
             await asyncio.wait(set(self._tasks))
 
-    def _end(self, task: asyncio.Task[Any]) -> None:
-        """How it failed is told to whoever asks again; the event loop need not complain that nobody was there."""
-        self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()
+
+def log_lost(task: asyncio.Task[Any]) -> None:
+    """Write down how work failed that nobody waits for any more."""
+    if not task.cancelled() and isinstance(error := task.exception(), Exception):
+        log_unexpected(error)
 
 
 class EventStream(Response):
@@ -77,7 +90,7 @@ class EventStream(Response):
         try:
             await self._produce(emit)
         except Exception as error:
-            scope.setdefault("state", {})["error"] = error
+            log_unexpected(error)
             if not self._started:
                 await reply(error)(scope, receive, send)
                 return
@@ -115,7 +128,9 @@ async def _finished(task: asyncio.Task[Any], receive: Receive) -> bool:
         gone.cancel()
         if not task.done():
             task.cancel()
+            task.add_done_callback(log_lost)
         await asyncio.wait({task, gone})
+        log_lost(gone)
 
 
 async def _gone(receive: Receive) -> None:

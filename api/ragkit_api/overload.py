@@ -154,7 +154,19 @@ class Deadlines:
     @asynccontextmanager
     async def one(self, seconds: float | None = None) -> AsyncIterator[None]:
         """The time that a question has, or so many seconds."""
-        limit = asyncio.timeout_at(self._end(seconds=seconds))
+        now = asyncio.get_running_loop().time()
+        async with self._until(now + (self._seconds if seconds is None else seconds)):
+            yield
+
+    @asynccontextmanager
+    async def work(self) -> AsyncIterator[None]:
+        """All the time that there is: nobody waits for it, and only a shutdown gives it an end."""
+        async with self._until(None):
+            yield
+
+    @asynccontextmanager
+    async def _until(self, end: float | None) -> AsyncIterator[None]:
+        limit = asyncio.timeout_at(self._end(end))
         try:
             async with limit:
                 self._open.add(limit)
@@ -173,11 +185,14 @@ class Deadlines:
     def drain(self, seconds: float) -> None:
         self._ends = asyncio.get_running_loop().time() + seconds
         for limit in self._open:
-            limit.reschedule(self._end(limit.when()))
+            # One that has run out is about to end its question, and cannot be moved any more.
+            if not limit.expired():
+                limit.reschedule(self._end(limit.when()))
 
-    def _end(self, planned: float | None = None, *, seconds: float | None = None) -> float:
-        end = asyncio.get_running_loop().time() + (seconds or self._seconds) if planned is None else planned
-        return end if self._ends is None else min(end, self._ends)
+    def _end(self, planned: float | None) -> float | None:
+        if planned is None or self._ends is None:
+            return self._ends if planned is None else planned
+        return min(planned, self._ends)
 
 
 class Rates:

@@ -15,6 +15,7 @@ from ragkit.models import Catalogue
 from ragkit.rag import Ragkit
 from ragkit.settings import ApiSettings, Settings
 from ragkit_api.attached import Detached
+from ragkit_api.batching import Batching
 from ragkit_api.jobs import Jobs
 from ragkit_api.keys import Key, Ring
 from ragkit_api.observe import Metrics
@@ -89,9 +90,8 @@ class Service:
     jobs: Jobs
     metrics: Metrics
     spans: Spans
-    detached: Detached = field(default_factory=Detached)
-    batching: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Batches are worked on one after the other."""
+    detached: Detached
+    batching: Batching
 
     async def tenant(self, shown: list[str]) -> str | None:
         """Whose headers of authorization these are; None for nobody's."""
@@ -153,8 +153,12 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         stack.callback(spans.close)
         keys = KeyCheck(records, lambda: read_secret(settings))
         stack.push_async_callback(keys.aclose)
+        deadlines, detached = Deadlines(api.deadline), Detached()
+        batching = Batching(rag, gate, deadlines, detached)
+        stack.push_async_callback(batching.aclose)
+        rates = Rates(time.monotonic)
         service = Service(
-            settings, rag, records, keys, gate, Deadlines(api.deadline), Rates(time.monotonic), jobs, metrics, spans
+            settings, rag, records, keys, gate, deadlines, rates, jobs, metrics, spans, detached, batching
         )
         metrics.watch("ragkit_in_flight", "Questions that are answered now", lambda: gate.running)
         metrics.watch("ragkit_queue", "Questions that wait", lambda: gate.queued)

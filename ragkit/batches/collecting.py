@@ -8,11 +8,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 from ragkit.batch import Progressing, Result
+from ragkit.batches.beside import JournalThread
 from ragkit.batches.job import Item, ItemState, Job, Part
 from ragkit.batches.journal import Journal
 from ragkit.batches.sending import Env, Sender
 from ragkit.batches.settling import Desk, hold_of, settle
-from ragkit.ledger import Ledger
+from ragkit.ledger import Hold, Ledger
 
 MOST_ATTEMPTS = 3
 USUAL = timedelta(hours=1)
@@ -24,7 +25,7 @@ SPILL = timedelta(minutes=10)
 class Collector:
     """Takes results; each step may be done again."""
 
-    def __init__(self, ledger: Ledger, journal: Journal, sender: Sender, env: Env) -> None:
+    def __init__(self, ledger: Ledger, journal: JournalThread, sender: Sender, env: Env) -> None:
         self._ledger = ledger
         self._journal = journal
         self._sender = sender
@@ -33,14 +34,16 @@ class Collector:
     async def take(self, part: Part, progress: Progressing, job: Job, desk: Desk) -> None:
         """Every result of an ended batch; those that other batches left there by a mix-up are not ours."""
         if progress.progress == "failed":
-            self._journal.put_part(replace(part, state="dropped", reason=progress.reason))
-            await self.fail(self._journal.items_of(part.id), job, f"the provider refused the batch: {progress.reason}")
+            await self._journal.put_part(replace(part, state="dropped", reason=progress.reason))
+            await self.fail(
+                await self._journal.items_of(part.id), job, f"the provider refused the batch: {progress.reason}"
+            )
             return
         if part.ended is None:
             part = replace(part, ended=progress.ended or self._env.now())
-            self._journal.put_part(part)
+            await self._journal.put_part(part)
         self._env.at("ended")
-        left = {item.name: item for item in self._journal.items_of(part.id)}
+        left = {item.name: item for item in await self._journal.items_of(part.id)}
         foreign = 0
         async for result in self._sender.api(part.provider).results(part.remote):
             if (item := left.pop(result.name, None)) is not None:
@@ -49,21 +52,21 @@ class Collector:
                 foreign += 1
         if foreign:
             rejected = (*part.rejected, part.remote)
-            self._journal.put_part(replace(part, state="submitting", remote="", ended=None, rejected=rejected))
+            await self._journal.put_part(replace(part, state="submitting", remote="", ended=None, rejected=rejected))
             return
         for item in left.values():
             await self._again(item, job, Result(item.name, reason="the batch ended before this question", again=True))
-        self._journal.put_part(replace(part, state="collected"))
+        await self._journal.put_part(replace(part, state="collected"))
         self._env.at("collected")
 
     async def _take_one(self, result: Result, item: Item, part: Part, job: Job, desk: Desk) -> None:
         if result.completion is None and not result.unreadable:
             await self._again(item, job, result)
             return
-        (asked,) = self._journal.asked([item])
+        (asked,) = await self._journal.run(lambda journal: tuple(journal.asked([item])))
         done = await settle(result, item, asked, part, job, desk)
         self._env.at("settled")
-        self._journal.put_items([done])
+        await self._journal.put_items(done)
         self._env.at("collected one")
 
     async def _again(self, item: Item, job: Job, result: Result) -> None:
@@ -73,19 +76,23 @@ class Collector:
             return
         state: ItemState = "live" if self.misses(job, USUAL) else "ready"
         item = replace(item, state=state, part="", attempt=item.attempt + 1, reason=result.reason)
-        self._journal.put_items([item])
+        await self._journal.put_items(item)
 
     async def cancel(self, part: Part) -> None:
         await self._sender.api(part.provider).cancel(part.remote)
-        self._journal.put_part(replace(part, cancelled=True))
+        await self._journal.put_part(replace(part, cancelled=True))
 
     async def fail(self, items: Sequence[Item], job: Job, reason: str) -> None:
         await self.release(items, job)
-        self._journal.put_items(replace(item, state="failed", reason=reason) for item in items)
+        await self._journal.put_items(*(replace(item, state="failed", reason=reason) for item in items))
 
     async def release(self, items: Sequence[Item], job: Job) -> None:
         held = [item for item in items if item.hold_pico]
-        holds = [hold_of(item, asked, job) for item, asked in zip(held, self._journal.asked(held), strict=True)]
+
+        def of(journal: Journal) -> list[Hold]:
+            return [hold_of(item, asked, job) for item, asked in zip(held, journal.asked(held), strict=True)]
+
+        holds = await self._journal.run(of)
         await asyncio.gather(*(self._ledger.release(hold) for hold in holds))
 
     def misses(self, job: Job, margin: timedelta) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -33,34 +34,49 @@ FIND_ITEMS = "SELECT record FROM item WHERE job = ? AND state = ? ORDER BY numbe
 
 
 class Journal:
-    """One connection; whoever changes anything holds `exclusive`, so that no step is taken by two processes."""
+    """One connection, for one thread; whoever works on a job holds `working_on`, so that no step is taken twice."""
 
     def __init__(self, folder: Path) -> None:
-        self._lock_path = folder / f"{FILE_NAME}.lock"
         self._path = folder / FILE_NAME
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._connection = apsw.Connection(str(self._path))
             self._connection.set_busy_timeout(BUSY_MILLISECONDS)
-            for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-                self._connection.execute(f"PRAGMA {pragma}").fetchall()
+            self._set_up()
             self._prepare()
         except (apsw.Error, OSError) as error:
             raise LedgerError(f"the journal of batches {self._path} cannot be used: {error}") from error
 
     @contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """Keep other processes out; the lock ends with the process, however that ends."""
-        lock = apsw.Connection(str(self._lock_path))
+    def working_on(self, job_id: str) -> Iterator[None]:
+        """Keep others away from a job, and from no other one; the lock ends with the process, however that ends."""
+        path = self._path.with_name(f"{FILE_NAME}.{job_id}.lock")
+        lock = apsw.Connection(str(path))
         try:
             lock.execute("BEGIN EXCLUSIVE")
         except apsw.BusyError as error:
             lock.close()
-            raise LedgerError("another process works on the batches of this index: wait until it is done") from error
+            raise LedgerError(f"another process works on batch job {job_id}: wait until it is done") from error
         try:
             yield
         finally:
+            job = self.job(job_id)
+            if job is None or job.state in ("done", "refused"):
+                # Nobody does anything for a job that is over, so that two who hold a lock of its name do no harm.
+                with suppress(OSError):
+                    path.unlink()
             lock.close(True)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """As `step`, for changes that depend on what is read within: nobody else writes meanwhile."""
+        self._run("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._run("ROLLBACK")
+            raise
+        self._run("COMMIT")
 
     @contextmanager
     def step(self) -> Iterator[None]:
@@ -167,13 +183,27 @@ class Journal:
             values,
         )
 
+    def _set_up(self) -> None:
+        """The first one changes the file to its log, for which SQLite does not wait until others let it."""
+        ends = time.monotonic() + BUSY_MILLISECONDS / 1000
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            while True:
+                try:
+                    self._connection.execute(f"PRAGMA {pragma}").fetchall()
+                    break
+                except apsw.BusyError:
+                    if time.monotonic() > ends:
+                        raise
+                    time.sleep(0.01)
+
     def _prepare(self) -> None:
         version = self._rows("PRAGMA user_version")[0][0]
         if version > VERSION:
             raise LedgerError(f"the journal of batches {self._path} was written by a newer ragkit: upgrade ragkit")
         if version < VERSION:
-            with self.step():
-                self._run(f"{TABLES} PRAGMA user_version = {VERSION}")
+            with self.turn():  # another one may have come first
+                if self._rows("PRAGMA user_version")[0][0] < VERSION:
+                    self._run(f"{TABLES} PRAGMA user_version = {VERSION}")
 
     def _run(self, sql: str, values: Sequence[Any] = ()) -> None:
         self._rows(sql, values)

@@ -16,19 +16,24 @@ again after a crash without harm:
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
 from ragkit.batch import Progressing
+from ragkit.batches.beside import JournalThread
 from ragkit.batches.collecting import SPILL, USUAL, Collector
 from ragkit.batches.job import Asked, Item, Job, Part
 from ragkit.batches.journal import Journal
 from ragkit.batches.plan import Candidate, by_model, parts_of, share, worst
+from ragkit.batches.registry import BatchApis
 from ragkit.batches.sending import Env, Sender
 from ragkit.batches.settling import Desk, purchase
 from ragkit.checkout import Payer
 from ragkit.citation import Rules
-from ragkit.errors import BudgetExceeded, InvalidAnswer, ProviderError
+from ragkit.errors import BudgetExceeded, InvalidAnswer, LedgerError, ProviderError
+from ragkit.ledger import Purchase
 from ragkit.nouns import Answer, Query
 from ragkit.outcome import Ready
 from ragkit.parts import Parts
@@ -57,36 +62,37 @@ class Asker(Protocol):
 
 
 class Lane:
-    """Works on the jobs of one journal. Its caller holds `Journal.exclusive`."""
+    """Works on the jobs of one journal. Its caller holds `working_on` for the job."""
 
-    def __init__(self, parts: Parts, asker: Asker, journal: Journal, env: Env | None = None) -> None:
+    def __init__(self, parts: Parts, asker: Asker, journal: JournalThread, apis: BatchApis, env: Env) -> None:
         self._parts = parts
         self._asker = asker
         self._journal = journal
-        self._env = env or Env()
-        self._sender = Sender(parts.settings.providers, journal, self._env)
+        self._env = env
+        self._sender = Sender(apis, journal, env)
         self._collector = Collector(parts.ledger, journal, self._sender, self._env)
 
     async def advance(self, job: Job, schema: type[Any] | None = None) -> Job:
         """Do everything that can be done for a job without waiting for a provider."""
         if job.state == "open":
             await self._prepare(job, schema)
-            self._plan(job, schema)
+            await self._journal.run(lambda journal: self._plan(journal, job, schema))
+            self._env.at("planned")
             await self._hold(job)
-            for part in self._journal.parts(job.id):
+            for part in await self._journal.parts(job.id):
                 if part.state in ("planned", "submitting"):
                     await self._sender.send(part)
             await self._ask_live(job, schema)
         if job.state == "cancelling":
             await self._stop(job)
-        return self._close(job) if job.state in ("open", "cancelling") else job
+        return await self._close(job) if job.state in ("open", "cancelling") else job
 
     async def collect(self, job: Job, schema: type[Any] | None = None) -> Job:
         """Take what has ended, submit again what failed at no cost, and cancel what would miss the deadline."""
         answer = self._parts.settings.answer
         desk = Desk(self._payer(job), answer_schema(schema), Rules(answer.unsupported, answer.links))
         broken: list[ProviderError] = []
-        for part in self._journal.parts(job.id):
+        for part in await self._journal.parts(job.id):
             if part.state == "submitted":
                 try:
                     progress = await self.progress(part)
@@ -105,29 +111,26 @@ class Lane:
         """How far a part is at its provider."""
         return await self._sender.api(part.provider).progress(part.remote)
 
-    async def aclose(self) -> None:
-        await self._sender.aclose()
-
     async def drop(self, job: Job) -> Job:
         """Give a job up that is not done."""
         if job.state != "open":
             return job
         job = replace(job, state="cancelling", reason="cancelled by its user")
-        self._journal.put_job(job)
+        await self._put_job(job)
         return await self.advance(job)
 
     async def _stop(self, job: Job) -> None:
         """Batches are cancelled, and what has not been sent is given back."""
-        for part in self._journal.parts(job.id):
+        for part in await self._journal.parts(job.id):
             if part.state == "submitting":
                 part = await self._sender.look_up(part) or replace(part, state="planned")
             if part.state == "submitted" and not part.cancelled:
                 await self._collector.cancel(part)
             elif part.state == "planned":
-                self._journal.put_part(replace(part, state="dropped", reason=job.reason))
-                await self._collector.fail(self._journal.items_of(part.id), job, job.reason)
+                await self._journal.put_part(replace(part, state="dropped", reason=job.reason))
+                await self._collector.fail(await self._journal.items_of(part.id), job, job.reason)
         await self._recover(job)
-        waiting = [it for state in ("new", "ready", "live") for it in self._journal.items(job.id, state)]
+        waiting = [it for state in ("new", "ready", "live") for it in await self._journal.items(job.id, state)]
         await self._collector.fail(waiting, job, job.reason)
 
     async def _prepare(self, job: Job, schema: type[Any] | None) -> None:
@@ -137,9 +140,10 @@ class Lane:
             async with gate:
                 await self._prepare_one(item, job, schema)
 
+        new = await self._journal.items(job.id, "new")
         try:
             async with asyncio.TaskGroup() as group:
-                for item in self._journal.items(job.id, "new"):
+                for item in new:
                     group.create_task(one(item))
         except BaseExceptionGroup as failed:
             raise failed.exceptions[0] from None
@@ -148,43 +152,45 @@ class Lane:
     async def _prepare_one(self, item: Item, job: Job, schema: type[Any] | None) -> None:
         made = await self._asker.prepare(_query(item, job, schema))
         if isinstance(made, Answer):
-            self._journal.put_items([replace(item, state="answered", answer=answer_to_json(made))])
+            await self._journal.put_items(replace(item, state="answered", answer=answer_to_json(made)))
             return
         self._sender.api(made.route.model.provider)  # one without batches is found out before money is held
         asked = Asked(made.request, made.route, made.hits, made.notes, made.compared)
-        self._journal.put_asked(replace(item, state="live" if self._collector.misses(job, USUAL) else "ready"), asked)
+        item = replace(item, state="live" if self._collector.misses(job, USUAL) else "ready")
+        await self._journal.run(lambda journal: journal.put_asked(item, asked))
         self._env.at("prepared one")
 
-    def _plan(self, job: Job, schema: type[Any] | None) -> None:
+    def _plan(self, journal: Journal, job: Job, schema: type[Any] | None) -> None:
         """All parts of this round in one step."""
-        items = self._journal.items(job.id, "ready")
-        candidates = [Candidate(it, asked) for it, asked in zip(items, self._journal.asked(items), strict=True)]
-        payer, number = self._payer(job), len(self._journal.parts(job.id))
-        with self._journal.step():
+        items = journal.items(job.id, "ready")
+        candidates = [Candidate(it, asked) for it, asked in zip(items, journal.asked(items), strict=True)]
+        payer, number = self._payer(job), len(journal.parts(job.id))
+        with journal.step():
             for (provider, model), group in by_model(candidates).items():
                 for members in parts_of(share(group, payer, answer_schema(schema)), self._sender.api(provider)):
                     part = Part(f"{job.id}-{number}", job.id, provider, model)
                     number += 1
-                    self._journal.put_part(part)
+                    journal.put_part(part)
                     for member in members:
                         pico = member.item.hold_pico or worst(member.asked.request, payer)
                         item = replace(member.item, state="planned", part=part.id, hold_pico=pico)
-                        self._journal.put_asked(item, member.asked)
-        self._env.at("planned")
+                        journal.put_asked(item, member.asked)
 
     async def _hold(self, job: Job) -> None:
         """Money for everything that is about to be sent, or for nothing."""
-        parts = [part for part in self._journal.parts(job.id) if part.state == "planned"]
-        items = [item for part in parts for item in self._journal.items_of(part.id)]
-        wanted = [purchase(it, asked, job) for it, asked in zip(items, self._journal.asked(items), strict=True)]
+        parts = [part for part in await self._journal.parts(job.id) if part.state == "planned"]
+
+        def purchases(journal: Journal) -> list[Purchase]:
+            items = [item for part in parts for item in journal.items_of(part.id)]
+            return [purchase(it, asked, job) for it, asked in zip(items, journal.asked(items), strict=True)]
+
+        wanted = await self._journal.run(purchases)
         made = await asyncio.gather(*(self._parts.ledger.hold(it) for it in wanted), return_exceptions=True)
         failed = next((it for it in made if isinstance(it, BaseException)), None)
         if isinstance(failed, BudgetExceeded):
             # First the decision, then the money: a hold that was given back must not pass for one that stands.
-            with self._journal.step():
-                for part in parts:
-                    self._journal.put_part(replace(part, state="refused", reason=str(failed)))
-                self._journal.put_job(replace(job, state="refused", reason=str(failed)))
+            reason = str(failed)
+            await self._journal.run(lambda journal: _refuse(journal, job, parts, reason))
             self._env.at("refused")
             await self._release(job)
         if failed is not None:
@@ -193,21 +199,24 @@ class Lane:
 
     async def heal(self) -> None:
         """Give back what a crash left held of jobs that a budget refused: nobody will come back to them."""
-        for job in self._journal.half_refused():
-            await self._release(job)
+        for job in await self._journal.run(Journal.half_refused):
+            with suppress(LedgerError):  # whoever works on it does so himself
+                async with self._journal.working_on(job.id):
+                    await self._release(job)
 
     async def _release(self, job: Job) -> None:
         """Give back what a budget let through before it refused."""
-        for part in self._journal.parts(job.id):
+        for part in await self._journal.parts(job.id):
             if part.state == "refused":
-                await self._collector.fail(self._journal.items_of(part.id), job, part.reason)
+                await self._collector.fail(await self._journal.items_of(part.id), job, part.reason)
 
     async def _ask_live(self, job: Job, schema: type[Any] | None) -> None:
         """The live lane, at its price and if the budgets allow, for what the batch lane cannot answer in time."""
         await self._recover(job)
-        for item in self._journal.items(job.id, "live"):
+        for item in await self._journal.items(job.id, "live"):
+            self._env.at("live")
             await self._collector.release([item], job)
-            self._journal.put_items([replace(item, state="asking")])
+            await self._journal.put_items(replace(item, state="asking"))
             self._env.at("asking")
             try:
                 answer = await self._asker.answer(_query(item, job, schema), purchase=item.live)
@@ -216,28 +225,39 @@ class Lane:
                 bill = None if error.receipt is None else {"receipt": receipt_to_json(error.receipt)}
                 done = replace(item, state="failed", reason=f"live, for the deadline: {error}", answer=bill)
             self._env.at("asked live")
-            self._journal.put_items([done])
+            await self._journal.put_items(done)
 
     async def _recover(self, job: Job) -> None:
         """Questions that a process was asking when it died are asked again only if nothing was sent for them."""
-        for item in self._journal.items(job.id, "asking"):
+        for item in await self._journal.items(job.id, "asking"):
             if await self._parts.ledger.fate(item.live) == "nothing":
                 found = replace(item, state="live", attempt=item.attempt + 1)
             else:
                 receipt = await self._parts.ledger.receipt(job.account.tenant, item.live)
                 bill = None if receipt is None else {"receipt": receipt_to_json(receipt)}
                 found = replace(item, state="failed", reason=INTERRUPTED, answer=bill)
-            self._journal.put_items([found])
+            await self._journal.put_items(found)
 
-    def _close(self, job: Job) -> Job:
+    async def _close(self, job: Job) -> Job:
         """A job is done when each of its questions has an answer or a reason why it has none."""
-        if all(item.state in ("answered", "failed") for item in self._journal.all_items(job.id)):
+        items = await self._journal.run(lambda journal: journal.all_items(job.id))
+        if all(item.state in ("answered", "failed") for item in items):
             job = replace(job, state="done")
-            self._journal.put_job(job)
+            await self._put_job(job)
         return job
+
+    async def _put_job(self, job: Job) -> None:
+        await self._journal.run(lambda journal: journal.put_job(job))
 
     def _payer(self, job: Job) -> Payer:
         return self._parts.payer(job.account, self._env.now())
+
+
+def _refuse(journal: Journal, job: Job, parts: Sequence[Part], reason: str) -> None:
+    with journal.step():
+        for part in parts:
+            journal.put_part(replace(part, state="refused", reason=reason))
+        journal.put_job(replace(job, state="refused", reason=reason))
 
 
 def _query(item: Item, job: Job, schema: type[Any] | None) -> Query:

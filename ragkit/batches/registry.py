@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from importlib import import_module
 from operator import attrgetter
@@ -26,3 +27,24 @@ def open_batch_api(name: str, settings: ProvidersSettings) -> BatchApi:
     module, _, path = BATCH_APIS[name].partition(":")
     factory: Callable[[ProvidersSettings], BatchApi] = attrgetter(path)(import_module(module))
     return factory(settings)
+
+
+class BatchApis:
+    """Batch APIs, opened on first use and shared until they are closed."""
+
+    def __init__(self, settings: ProvidersSettings) -> None:
+        self._settings = settings
+        self._open: dict[str, BatchApi] = {}
+        # Parts are planned in a thread, and its jobs may plan at once.
+        self._opening = threading.Lock()
+
+    def api(self, name: str) -> BatchApi:
+        with self._opening:
+            if name not in self._open:
+                self._open[name] = open_batch_api(name, self._settings)
+            return self._open[name]
+
+    async def aclose(self) -> None:
+        for api in self._open.values():
+            await api.aclose()
+        self._open.clear()

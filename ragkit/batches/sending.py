@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from ragkit.batch import BatchApi
+from ragkit.batch import BatchApi, Line
+from ragkit.batches.beside import JournalThread
 from ragkit.batches.job import Part
 from ragkit.batches.journal import Journal
 from ragkit.batches.plan import Candidate, lines_of
-from ragkit.batches.registry import open_batch_api
+from ragkit.batches.registry import BatchApis
 from ragkit.errors import AuthFailed, BadRequest, ContextTooLong, ProviderError, RateLimited, SpendLimitReached
-from ragkit.settings import ProvidersSettings
 
 GRACE = timedelta(seconds=30)
 """How long a submission whose answer was lost may take to show up in the provider's list."""
@@ -40,18 +40,15 @@ class Env:
 
 
 class Sender:
-    """Opens the batch APIs on use and submits parts to them."""
+    """Submits parts to the batch APIs."""
 
-    def __init__(self, providers: ProvidersSettings, journal: Journal, env: Env) -> None:
-        self._providers = providers
+    def __init__(self, apis: BatchApis, journal: JournalThread, env: Env) -> None:
+        self._apis = apis
         self._journal = journal
         self._env = env
-        self._apis: dict[str, BatchApi] = {}
 
     def api(self, name: str) -> BatchApi:
-        if name not in self._apis:
-            self._apis[name] = open_batch_api(name, self._providers)
-        return self._apis[name]
+        return self._apis.api(name)
 
     async def send(self, part: Part) -> None:
         """Submit a part, unless it is found to have been submitted.
@@ -61,21 +58,18 @@ class Sender:
         if part.state == "submitting" and await self.look_up(part):
             return
         api = self.api(part.provider)
-        items = self._journal.items_of(part.id)
-        lines = lines_of(
-            [Candidate(it, asked) for it, asked in zip(items, self._journal.asked(items), strict=True)], api
-        )
+        lines = await self._journal.run(lambda journal: _lines(journal, part.id, api))
         part = replace(part, state="submitting", sent=self._env.now())
-        self._journal.put_part(part)
+        await self._journal.put_part(part)
         self._env.at("submitting")
         try:
             remote = await api.submit(part.id, part.model, lines)
         except ProviderError as error:
             if not error.sent or isinstance(error, NOTHING_CREATED):
-                self._journal.put_part(replace(part, state="planned", reason=str(error)))
+                await self._journal.put_part(replace(part, state="planned", reason=str(error)))
             raise
         self._env.at("sent")
-        self._journal.put_part(replace(part, state="submitted", remote=remote, reason=""))
+        await self._journal.put_part(replace(part, state="submitted", remote=remote, reason=""))
         self._env.at("submitted")
 
     async def look_up(self, part: Part) -> Part | None:
@@ -85,20 +79,24 @@ class Sender:
             await self._env.sleep(left.total_seconds())
             found = await self._find(part)
         if found is not None:
-            self._journal.put_part(found)
+            await self._journal.put_part(found)
         return found
 
-    async def aclose(self) -> None:
-        for api in self._apis.values():
-            await api.aclose()
-
     async def _find(self, part: Part) -> Part | None:
-        """Batches of other parts, and those that turned out to be others', are left out."""
-        known = {*self._journal.remotes(), *part.rejected}
-        size, since = len(self._journal.items_of(part.id)), part.sent or self._env.now()
+        """Batches of other parts, and those that turned out to be others', are left out.
+
+        One that is being submitted for another job right now may be taken for this one; its results will tell.
+        """
+        known = {*await self._journal.run(Journal.remotes), *part.rejected}
+        size, since = len(await self._journal.items_of(part.id)), part.sent or self._env.now()
         found = await self.api(part.provider).find(part.id, size, since)
         remote = next((id_ for id_ in found if id_ not in known), None)
         return None if remote is None else replace(part, state="submitted", remote=remote)
 
     def _grace_left(self, part: Part) -> timedelta:
         return timedelta() if part.sent is None else part.sent + self._env.grace - self._env.now()
+
+
+def _lines(journal: Journal, part_id: str, api: BatchApi) -> list[Line]:
+    items = journal.items_of(part_id)
+    return lines_of([Candidate(it, asked) for it, asked in zip(items, journal.asked(items), strict=True)], api)

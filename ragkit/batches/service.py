@@ -11,10 +11,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from ragkit.batches.beside import JournalThread, opened
 from ragkit.batches.job import Job, Question
 from ragkit.batches.journal import Journal
 from ragkit.batches.lane import Asker, Lane
 from ragkit.batches.quote import quote
+from ragkit.batches.registry import BatchApis
 from ragkit.batches.report import Quote, Report
 from ragkit.batches.sending import Env
 from ragkit.errors import ConfigError
@@ -25,12 +27,16 @@ from ragkit.structured import answer_schema
 
 
 class Batches:
-    """The jobs of one index. A caller's `schema` is not kept: give the same one when collecting."""
+    """The jobs of one index. A caller's `schema` is not kept: give the same one when collecting.
 
-    def __init__(self, parts: Parts, asker: Asker, env: Env | None = None) -> None:
+    `apis` are left open for whoever gave them; without them, each piece of work opens and closes its own.
+    """
+
+    def __init__(self, parts: Parts, asker: Asker, env: Env | None = None, apis: BatchApis | None = None) -> None:
         self._parts = parts
         self._asker = asker
         self._env = env or Env()
+        self._apis = apis
 
     async def submit(
         self,
@@ -46,47 +52,85 @@ class Batches:
 
         Raises `BudgetExceeded` if not all of them fit, then none is asked.
         """
+        report = await self.enter(questions, schema=schema, account=account, k=k, filters=filters, deadline=deadline)
+        done = await self.advance(report.job.id, schema=schema, account=report.job.account)
+        return replace(done, resumed=report.resumed)
+
+    async def enter(
+        self,
+        questions: Sequence[Question | str],
+        *,
+        schema: type[Any] | None = None,
+        account: Account | None = None,
+        k: int | None = None,
+        filters: Mapping[str, str] | None = None,
+        deadline: datetime | None = None,
+    ) -> Report:
+        """Write a job down for `advance`, or find the unfinished one with the same questions."""
         asked = _numbered(questions)
         query = make_query(asked[0].text, self._parts.settings, k=k, filters=filters, account=account)
         job = Job(
             uuid.uuid4().hex[:16], query.account, self._env.now(), query.k, query.filters, _name(schema), "", deadline
         )
         job = replace(job, digest=_digest(job, asked))
+
+        def enter(journal: Journal) -> Report:
+            with journal.turn():
+                found = journal.open_job(job.account.tenant, job.digest)
+                if found is None:
+                    journal.add_job(job, asked)
+                elif deadline is not None:
+                    found = replace(found, deadline=deadline)
+                    journal.put_job(found)
+            return replace(_report(found or job, journal), resumed=found is not None)
+
+        async with opened(self._parts.settings.store.path) as journal:
+            report = await journal.run(enter)
+        if not report.resumed:
+            self._env.at("job written")
+        return report
+
+    async def advance(self, job_id: str, *, schema: type[Any] | None = None, account: Account | None = None) -> Report:
+        """Do what can be done for a job without waiting for a provider's batches; also after a crash, at any step."""
         async with self._lane() as (lane, journal):
-            found = journal.open_job(job.account.tenant, job.digest)
-            if found is None:
-                journal.add_job(job, asked)
-                self._env.at("job written")
-            elif deadline is not None:
-                found = replace(found, deadline=deadline)
-                journal.put_job(found)
-            job = await lane.advance(found or job, schema)
-            return replace(_report(job, journal), resumed=found is not None)
+            await self._job(journal, job_id, account, schema)
+            async with journal.working_on(job_id):
+                job = await self._job(journal, job_id, account, schema)
+                return await _reported(await lane.advance(job, schema), journal)
 
     async def collect(self, job_id: str, *, schema: type[Any] | None = None, account: Account | None = None) -> Report:
         """Take what has ended and continue the rest; also after a crash, at whatever step."""
         async with self._lane() as (lane, journal):
-            job = self._find(journal, job_id, account)
-            if job.schema != _name(schema):
-                raise ConfigError(f"job {job_id} was submitted with the schema '{job.schema or 'none'}': give the same")
-            return _report(await lane.collect(job, schema), journal)
+            await self._job(journal, job_id, account, schema)
+            async with journal.working_on(job_id):
+                job = await self._job(journal, job_id, account, schema)
+                return await _reported(await lane.collect(job, schema), journal)
+
+    async def find(self, job_id: str, *, account: Account | None = None) -> Job | None:
+        """A tenant's own job, if it is there."""
+        tenant = self._parts.settings.tenant if account is None else account.tenant
+        async with opened(self._parts.settings.store.path) as journal:
+            job = await journal.run(lambda it: it.job(job_id))
+        return None if job is None or job.account.tenant != tenant else job
+
+    async def report(self, job_id: str, *, account: Account | None = None) -> Report:
+        """As the journal alone says."""
+        async with opened(self._parts.settings.store.path) as journal:
+            return await _reported(await self._job(journal, job_id, account), journal)
 
     async def status(self, job_id: str, *, account: Account | None = None) -> Report:
         """As the journal and the providers say; changes nothing."""
-        journal = Journal(self._parts.settings.store.path)
-        lane = Lane(self._parts, self._asker, journal, self._env)
-        try:
-            report = _report(self._find(journal, job_id, account), journal)
+        async with self._lane(heal=False) as (lane, journal):
+            report = await _reported(await self._job(journal, job_id, account), journal)
             running = [part for part in report.parts if part.state == "submitted"]
             return replace(report, progress={part.id: await lane.progress(part) for part in running})
-        finally:
-            await lane.aclose()
-            journal.close()
 
     async def cancel(self, job_id: str, *, account: Account | None = None) -> Report:
         """Stop a job: what was worked off by now is kept and billed; collect it once the providers have stopped."""
         async with self._lane() as (lane, journal):
-            return _report(await lane.drop(self._find(journal, job_id, account)), journal)
+            await self._job(journal, job_id, account)
+            async with journal.working_on(job_id):
+                return await _reported(await lane.drop(await self._job(journal, job_id, account)), journal)
 
     def jobs(self, tenant: str | None = None) -> tuple[Report, ...]:
         """All jobs of a tenant, the oldest first."""
@@ -104,25 +148,36 @@ class Batches:
         payer = self._parts.payer(queries[0].account, self._env.now())
         return quote(prepared, payer, answer_schema(schema), settings.baseline.output_tokens)
 
-    def _find(self, journal: Journal, job_id: str, account: Account | None) -> Job:
-        """A tenant's own job; that there is another tenant's of this name is not told."""
+    async def _job(
+        self, journal: JournalThread, job_id: str, account: Account | None, *schema: type[Any] | None
+    ) -> Job:
+        """A tenant's own job; that there is another tenant's of this name is not told. A schema has to be the job's."""
         tenant = self._parts.settings.tenant if account is None else account.tenant
-        job = journal.job(job_id)
+        job = await journal.run(lambda it: it.job(job_id))
         if job is None or job.account.tenant != tenant:
             raise ConfigError(f"there is no job '{job_id}' here: `ragkit batch list` shows them")
+        for given in schema:
+            check_schema(job, given)
         return job
 
     @asynccontextmanager
-    async def _lane(self) -> AsyncIterator[tuple[Lane, Journal]]:
-        journal = Journal(self._parts.settings.store.path)
-        lane = Lane(self._parts, self._asker, journal, self._env)
+    async def _lane(self, *, heal: bool = True) -> AsyncIterator[tuple[Lane, JournalThread]]:
+        apis = self._apis or BatchApis(self._parts.settings.providers)
         try:
-            with journal.exclusive():
-                await lane.heal()
+            async with opened(self._parts.settings.store.path) as journal:
+                lane = Lane(self._parts, self._asker, journal, apis, self._env)
+                if heal:
+                    await lane.heal()
                 yield lane, journal
         finally:
-            await lane.aclose()
-            journal.close()
+            if self._apis is None:
+                await apis.aclose()
+
+
+def check_schema(job: Job, schema: type[Any] | None) -> None:
+    """Raises `ConfigError` for another schema than the one that a job was submitted with."""
+    if job.schema != _name(schema):
+        raise ConfigError(f"job {job.id} was submitted with the schema '{job.schema or 'none'}': give the same")
 
 
 def _numbered(questions: Sequence[Question | str]) -> list[Question]:
@@ -134,6 +189,10 @@ def _numbered(questions: Sequence[Question | str]) -> list[Question]:
     if twice := next((id_ for id_ in ids if ids.count(id_) > 1), None) if len(set(ids)) < len(ids) else None:
         raise ConfigError(f"two questions have the id '{twice}': give each its own")
     return [Question(question.id, check_question(question.text)) for question in named]
+
+
+async def _reported(job: Job, journal: JournalThread) -> Report:
+    return await journal.run(lambda it: _report(job, it))
 
 
 def _report(job: Job, journal: Journal) -> Report:

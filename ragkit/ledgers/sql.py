@@ -114,7 +114,7 @@ class SqlLedger:
         )
 
     async def purchase(self, tenant: str, key: str) -> str:
-        """The name of the purchase that a claimed key makes, for `fate`; who takes a lapsed claim over gets the same."""
+        """The name of the purchase that a claimed key makes; who takes its lapsed claim over gets the same."""
         return await self._reader.run(lambda books: claims.purchase(books, tenant, key))
 
     async def finish(self, tenant: str, key: str, answer: str) -> None:

@@ -154,7 +154,9 @@ async def test_what_nobody_can_look_up_stays_claimed(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(("deadline", "lease", "fits"), [(120, 151, True), (120, 150, False), (300, 300, False)])
-def test_a_question_must_end_before_its_key_lapses(tmp_path: Path, deadline: float, lease: float, *, fits: bool) -> None:
+def test_a_question_must_end_before_its_key_lapses(
+    tmp_path: Path, deadline: float, lease: float, *, fits: bool
+) -> None:
     overrides: dict[str, Any] = {
         "store": {"path": tmp_path},
         "api": {"deadline": deadline},

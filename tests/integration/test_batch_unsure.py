@@ -1,5 +1,6 @@
 """What nobody can be sure of: lost answers, other people's batches, prefixes that pay, prices of another day."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -91,13 +92,35 @@ async def test_a_lost_submission_is_waited_for_before_another_is_made(tmp_path: 
     assert naps == [30.0]
 
 
-async def test_two_processes_do_not_work_on_batches_at_once(tmp_path: Path, twin: RunningTwin) -> None:
+async def test_two_processes_do_not_work_on_one_job_at_once_but_on_two(tmp_path: Path, twin: RunningTwin) -> None:
     async with opened(tmp_path, twin, HAIKU) as (rag, batches):
+        mine = (await batches.enter(QUESTIONS)).job
         journal = Journal(rag.parts.settings.store.path)
-        with journal.exclusive(), pytest.raises(LedgerError, match="another process"):
-            await batches.submit(QUESTIONS)
+        with journal.working_on(mine.id):
+            for work in (batches.submit(QUESTIONS), batches.collect(mine.id), batches.cancel(mine.id)):
+                with pytest.raises(LedgerError, match="another process"):
+                    await work
+            assert (await batches.submit(QUESTIONS[:2])).counts == {"planned": 2}
         journal.close()
         assert (await batches.submit(QUESTIONS)).counts == {"planned": 3}
+
+
+async def test_equal_questions_that_come_at_once_are_one_job(tmp_path: Path, twin: RunningTwin) -> None:
+    async with opened(tmp_path, twin, HAIKU) as (_, batches):
+        entered = await asyncio.gather(*(batches.enter(QUESTIONS) for _ in range(8)))
+    assert len({report.job.id for report in entered}) == 1
+    assert sum(not report.resumed for report in entered) == 1
+
+
+async def test_the_lock_of_a_job_goes_when_it_is_over(tmp_path: Path, twin: RunningTwin) -> None:
+    async with opened(tmp_path, twin, HAIKU) as (rag, batches):
+        job = (await batches.submit(QUESTIONS)).job
+        locks = list(rag.parts.settings.store.path.glob("batches.db.*.lock"))
+        assert [job.id in lock.name for lock in locks] == [True]
+        await batches.cancel(job.id)
+        twin.clock.advance(DONE)
+        assert (await batches.collect(job.id)).job.state == "done"
+        assert not locks[0].exists()
 
 
 @pytest.mark.parametrize("model", [HAIKU, SONNET])
