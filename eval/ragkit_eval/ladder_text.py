@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from ragkit.money import format_usd
 from ragkit.table import text_table
+from ragkit_eval.evidence import Evidence
 from ragkit_eval.ladder import Ladder, Rung
 
 PUBLISHED = (50, 30, 18, 10, 8, 7)
@@ -43,7 +45,7 @@ def ladder_text(found: Ladder) -> str:
             "",
             *_published(found),
             "",
-            _invoices(found),
+            invoices(found),
         ]
     )
 
@@ -57,10 +59,15 @@ def about_ladder(found: Ladder) -> tuple[str, ...]:
         f" {inputs.monthly:,} a month, over {len(work.data.documents):,} documents; seed {inputs.seed}",
         f"inputs: {inputs.format_failures:.0%} of answers break a schema that is not enforced,"
         f" {inputs.patient:.0%} of questions can wait for a batch, answers are as long as the twin writes them",
-        f"chunks: {found.evidence.name} of the best one's score, the least that kept naive's answers in the context on"
-        " another draw of questions",
+        f"chunks: {_chunks(found.evidence)} naive's answers in the context on another draw of questions",
         "inputs: a small model is good enough for questions about one passage, a medium one for the others",
     )
+
+
+def _chunks(evidence: Evidence) -> str:
+    if evidence.floor == 0:
+        return f"{evidence.name}; fewer did not keep"
+    return f"{evidence.name}, a share of the best one's score; the least that kept"
 
 
 def rung_rows(rungs: Sequence[Rung], naive: Rung, *, chained: bool) -> list[list[str]]:
@@ -146,8 +153,9 @@ def _published(found: Ladder) -> tuple[str, ...]:
     return text_table(heads, published_rows(found)), *published_words(found)
 
 
-def _invoices(found: Ladder) -> str:
-    every = (*found.rungs, *found.alone, *found.left_out, *found.other_ways)
+def invoices(found: Ladder) -> str:
+    """Whether all set-ups were billed as invoiced; one that several tables show counts once."""
+    every = {it.step.what: it for it in (*found.rungs, *found.alone, *found.left_out, *found.other_ways)}.values()
     worst = max((abs(rung.difference_pico) for rung in every), default=0)
     failed = sum(rung.failed for rung in every)
     return (
@@ -157,13 +165,11 @@ def _invoices(found: Ladder) -> str:
 
 
 def ladder_to_json(found: Ladder) -> dict[str, Any]:
-    inputs = {name: getattr(found.inputs, name) for name in found.inputs.__slots__}
-    inputs |= {"k": found.evidence.k, "chunks": found.evidence.name, "documents": len(found.workload.data.documents)}
     groups = {"steps": found.rungs, "alone": found.alone, "left_out": found.left_out, "other_ways": found.other_ways}
     return {
         "simulated": True,
         "inputs": {
-            **inputs,
+            **asdict(found.inputs),
             "k": found.evidence.k,
             "evidence": found.evidence.name,
             "documents": len(found.workload.data.documents),

@@ -21,6 +21,7 @@ from ragkit_eval.cases import Dataset
 from ragkit_eval.evidence import Evidence, Worth, by_score, exactly, weigh, worthwhile
 from ragkit_eval.ladder import Local, Rung, plan_local, rung_of
 from ragkit_eval.levers import NAMES, Step, all_but
+from ragkit_eval.once import Once
 from ragkit_eval.replay import Replayed, replay
 from ragkit_eval.run import Progress
 from ragkit_eval.sandbox import Library
@@ -96,10 +97,11 @@ class _Rehearsal:
         self.library = Library(folder)
         self.inputs = inputs
         self._progress = progress
+        self._once = Once()
         self.done = 0
 
     async def run(self, work: Workload, step: Step) -> Replayed:
-        found = await replay(work, step, self.inputs, self.library, name=f"plan-{self.done}")
+        found = await replay(work, step, self.inputs, self.library, name=f"plan-{self.done}", compute=self._once)
         self.done += 1
         self._progress(Progress(self.done, max(REHEARSALS, self.done), None))
         return found

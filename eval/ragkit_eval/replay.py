@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from ragkit.batches.job import Question
 from ragkit.batches.sending import Env
 from ragkit.batches.service import Batches
+from ragkit.compute import Compute, at_once
 from ragkit.errors import RagkitError
 from ragkit.money import from_usd
 from ragkit.nouns import Answer, Chunk, Hit, Receipt, Usage
@@ -68,7 +70,9 @@ class Replayed:
         return sum(outcome.cost_pico for outcome in self.outcomes)
 
 
-async def replay(workload: Workload, step: Step, inputs: Inputs, library: Library, *, name: str = "") -> Replayed:
+async def replay(
+    workload: Workload, step: Step, inputs: Inputs, library: Library, *, name: str = "", compute: Compute = at_once
+) -> Replayed:
     """Ask every question at its time; those that can wait are batched together at the end.
 
     The index is a copy called `name`, which must not be one of an earlier replay.
@@ -85,7 +89,7 @@ async def replay(workload: Workload, step: Step, inputs: Inputs, library: Librar
         settings = _settings(step, twin)
         copy = await library.copy(workload.data, settings, name or _folder(step), clock=twin.clock.now)
         settings = settings.model_copy(update={"store": settings.store.model_copy(update={"path": copy.path})})
-        async with Ragkit.open(settings, clock=twin.clock.now) as rag:
+        async with Ragkit.open(settings, clock=twin.clock.now, compute=compute) as rag:
             replayer = _Replayer(RagkitSystem(rag, copy.homes), Scorer.of(workload.data), twin)
             outcomes = await replayer.run(workload.asks, batching="batch" in step.levers)
         billed = sum(outcome.cost_pico for outcome in outcomes)
@@ -188,8 +192,13 @@ class _Replayer:
 
 
 def _sizes(hits: Sequence[Hit]) -> tuple[tuple[str, int], ...]:
-    """Chunks as a prompt shows them, tags included."""
-    return tuple((hit.chunk.id, estimate_tokens(render_prefix((hit.chunk,)))) for hit in hits)
+    return tuple((hit.chunk.id, _size(hit.chunk)) for hit in hits)
+
+
+@lru_cache(maxsize=8192)
+def _size(chunk: Chunk) -> int:
+    """As a prompt shows it, tags included; kept a while, since every set-up sends the same chunks."""
+    return estimate_tokens(render_prefix((chunk,)))
 
 
 def _failed(ask: Ask, receipt: Receipt | None, error: RagkitError) -> Outcome:

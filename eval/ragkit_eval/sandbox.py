@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from ragkit_ingest.pipeline import RULES, IngestOptions
 KEYED = ("anthropic", "openai", "gemini", "cohere", "voyage", "gateway")
 KEPT = ("ledger.db", "cache.db")
 """What an index must not bring along: a set-up begins without receipts and caches."""
+NOTHING = bytes(1 << 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,17 @@ class Copy:
     homes: Mapping[str, str]
 
 
+def copy_with_holes(source: str, target: str) -> None:
+    """An index has large files of which little is used: its copies would fill a disk with what is not there."""
+    with Path(source).open("rb") as file, Path(target).open("wb") as copy:
+        for block in iter(lambda: file.read(len(NOTHING)), b""):
+            if block == NOTHING:
+                copy.seek(len(block), os.SEEK_CUR)
+            else:
+                copy.write(block)
+        copy.truncate()
+
+
 class Library:
     """All indexes of a run, below one folder."""
 
@@ -79,7 +92,8 @@ class Library:
         if not place.exists():
             part = place.with_name(f"{place.name}.part")
             shutil.rmtree(part, ignore_errors=True)
-            shutil.copytree(whole, part, ignore=lambda _, names: [it for it in names if it.startswith(KEPT)])
+            ignore = shutil.ignore_patterns(*(f"{name}*" for name in KEPT))
+            shutil.copytree(whole, part, ignore=ignore, copy_function=copy_with_holes)
             part.rename(place)
         return Copy(place, homes)
 
