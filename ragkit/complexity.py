@@ -16,7 +16,7 @@ from math import exp, log, sqrt
 from zlib import crc32
 
 from ragkit.forest import Forest
-from ragkit.form import LONGEST, OPTION, form, split
+from ragkit.form import LONGEST, form, split
 
 FLOORS = (0.15, 0.28)
 MARKS = (-3.840, 0.989, 0.948, 1.278, 0.744)
@@ -59,13 +59,19 @@ class Complexity:
 class Features:
     """A question as buckets of the tables, for its words, and as numbers, for its form.
 
-    `usual` is the gain to expect of it without any training, `choices` whether it offers answers to choose from.
+    `marks` are those that hold for all subjects, `choices` tells whether it offers answers to choose from.
     """
 
     words: tuple[int, ...]
     form: tuple[float, ...]
-    usual: float
+    marks: tuple[float, ...]
     choices: bool
+
+    @property
+    def usual(self) -> float:
+        """The gain to expect of it without any training."""
+        odds = MARKS[0] + sum(map(float.__mul__, MARKS[1:], self.marks)) + log(COMPLEX_SHARE / (1 - COMPLEX_SHARE))
+        return SIMPLE_GAIN + (COMPLEX_GAIN - SIMPLE_GAIN) / (1 + exp(-odds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +118,7 @@ def assess(question: str, scorer: Scorer) -> Complexity:
     found = features(question)
     strong, weak = scorer.score(found)
     known = scorer.known[found.choices]
-    return Complexity(known * (strong - weak) + (1 - known) * found.usual, strong, weak, _in_words(question))
+    return Complexity(known * (strong - weak) + (1 - known) * found.usual, strong, weak, _in_words(question, found))
 
 
 def marks(question: str) -> tuple[float, ...]:
@@ -125,11 +131,6 @@ def marks(question: str) -> tuple[float, ...]:
     )
 
 
-def _usual(question: str) -> float:
-    odds = MARKS[0] + sum(map(float.__mul__, MARKS[1:], marks(question))) + log(COMPLEX_SHARE / (1 - COMPLEX_SHARE))
-    return SIMPLE_GAIN + (COMPLEX_GAIN - SIMPLE_GAIN) / (1 + exp(-odds))
-
-
 def features(question: str) -> Features:
     """Words, pairs and the words of choices on one side, the form on the other."""
     stem, choices = split(question)
@@ -140,7 +141,7 @@ def features(question: str) -> Features:
         names += option
         names += [f"|{word}" for word in option]
         names += [f"|{a} {b}" for a, b in pairwise(option)]
-    return Features(_buckets(names), form(stem, choices), _usual(question[:LONGEST]), bool(choices))
+    return Features(_buckets(names), form(stem, choices), marks(question[:LONGEST]), bool(choices))
 
 
 def _tokens(text: str) -> list[str]:
@@ -152,16 +153,16 @@ def _buckets(names: Sequence[str]) -> tuple[int, ...]:
     return tuple({crc32(name.encode("utf-8", "surrogatepass")) & (BUCKETS - 1) for name in names})
 
 
-def _in_words(question: str) -> str:
+def _in_words(question: str, found: Features) -> str:
     """What stands out about a question, for the reason of a route."""
-    stem = question[:LONGEST]
-    marks = [
-        (OPTION.search(stem) is not None, "has choices"),
-        (COMPARE.search(stem) is not None, "compares"),
+    stem, (_, of, compares, _) = question[:LONGEST], found.marks
+    standing_out = [
+        (found.choices, "has choices"),
+        (compares > 0, "compares"),
         (COMPOSE.search(stem) is not None, "asks for an explanation or a text"),
-        (len(OF.findall(stem)) > 2, "asks through something else"),
+        (of > 2, "asks through something else"),
         (sum(map(str.isdigit, stem)) > 6, "has many numbers"),
         (len(stem) > 400, "is long"),
     ]
-    found = [words for holds, words in marks if holds]
-    return f"the question {' and '.join(found[:2])}" if found else "the question is plain"
+    words = [words for holds, words in standing_out if holds]
+    return f"the question {' and '.join(words[:2])}" if words else "the question is plain"

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
-import time
+from collections import Counter
 from pathlib import Path
-from statistics import median
+from types import FrameType
 
 import pytest
 
-from ragkit.complexity import assess, features
+from ragkit.complexity import COMPARE, COMPOSE, OF, POSSESSIVE, assess, features
 from ragkit.errors import ConfigError
-from ragkit.form import LONGEST
+from ragkit.form import LONGEST, OPTION
 from ragkit.nouns import Turn
 from ragkit.route_file import MAGIC, PACKAGED, load, packaged, save
 from ragkit.route_fit import Example, train
@@ -63,14 +64,35 @@ def test_scores_are_the_same_in_every_process(seed: str) -> None:
     assert ran.stdout.strip() == repr(assess(HARD, packaged()).score)
 
 
-def test_a_usual_question_takes_less_than_a_millisecond() -> None:
+def calls_of(question: str) -> list[object]:
+    """The functions that assessing a question calls, Python's own and those of regular expressions among them."""
+    called: list[object] = []
+
+    def hear(frame: FrameType, event: str, called_now: object) -> None:
+        if event in ("call", "c_call"):
+            called.append(called_now if event == "c_call" else frame.f_code.co_name)
+
     packaged()
-    taken = []
-    for number in range(50):
-        begun = time.process_time()
-        assess(f"{HARD} {number}", packaged())
-        taken.append(time.process_time() - begun)
-    assert median(taken) < 1e-3
+    sys.setprofile(hear)
+    try:
+        assess(question, packaged())
+    finally:
+        sys.setprofile(None)
+    return called
+
+
+def test_a_usual_question_takes_little_work_and_a_long_one_no_more_than_its_beginning() -> None:
+    """A millisecond is some ten thousand calls."""
+    assert len(calls_of(HARD)) < 1500
+    longest = "Who owns it? " * LONGEST
+    assert len(calls_of(longest)) == len(calls_of(longest[: 4 * LONGEST]))
+
+
+@pytest.mark.parametrize("question", [EASY, HARD, f"{HARD}\nA. red\nB. blue"])
+def test_what_stands_out_is_looked_for_once(question: str) -> None:
+    owners = [getattr(call, "__self__", None) for call in calls_of(question)]
+    runs = Counter(owner for owner in owners if isinstance(owner, re.Pattern))
+    assert {runs[pattern] for pattern in (COMPARE, COMPOSE, POSSESSIVE, OF, OPTION)} == {1}
 
 
 def test_what_was_saved_is_loaded(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from ragkit_eval.sandbox import NOTHING, copy_with_holes
 from ragkit_eval.workload import Inputs, Workload
 
 TEXTS = some.lists(some.sampled_from(["ab", "cd", "ef", "gh", "ij"]), max_size=9).map(" ".join)
-WAYS = (EVERY_CHUNK, USUAL, exactly(3), by_score(0.3), by_score(0.0))
+WAYS: tuple[Evidence, ...] = (EVERY_CHUNK, USUAL, exactly(3), by_score(0.3), by_score(0.0))
 WAYS += (
     Evidence(40, "embedded", 2, 5, 0.5, 60),
     Evidence(40, "embedded", 1, 4, 0.6),
