@@ -56,16 +56,31 @@ class CacheReport:
     answers: tuple[tuple[str, int], ...]
 
 
-def cache_report(file: CacheFile, catalogue: Catalogue, at: datetime, tenant: str | None = None) -> CacheReport:
-    """A tenant of None is all of them."""
-    states = file.rows("SELECT key, body FROM state WHERE key LIKE 'line %'")
-    lines = [_line(file, key.removeprefix("line "), body, catalogue, at) for key, body in states]
-    shown = [line for line in lines if tenant is None or line.tenant == tenant]
-    kept = file.rows("SELECT tenant, count(*) FROM answer GROUP BY tenant ORDER BY tenant")
-    return CacheReport(
-        tuple(sorted(shown, key=lambda line: (-line.questions, line.tenant, line.model))),
-        tuple((name, number) for name, number in kept if tenant is None or name == tenant),
+def cache_report(
+    file: CacheFile, catalogue: Catalogue, at: datetime, tenant: str | None = None, most: int | None = None
+) -> CacheReport:
+    """A tenant of None is all of them; `most` bounds the lines."""
+    within, whose = _of(tenant)
+    states = file.rows(
+        f"SELECT key, body FROM state WHERE {within}"  # noqa: S608
+        " ORDER BY json_extract(body, '$.questions') DESC, key LIMIT ?",
+        (*whose, -1 if most is None else most),
     )
+    lines = [_line(file, key.removeprefix("line "), body, catalogue, at) for key, body in states]
+    kept = file.rows(
+        "SELECT tenant, count(*) FROM answer WHERE ? IS NULL OR tenant = ? GROUP BY tenant ORDER BY tenant",
+        (tenant, tenant),
+    )
+    ranked = sorted(lines, key=lambda line: (-line.questions, line.tenant, line.model))
+    return CacheReport(tuple(ranked), tuple((name, number) for name, number in kept))
+
+
+def _of(tenant: str | None) -> tuple[str, tuple[str, ...]]:
+    """Where the lines of a tenant are: their keys begin with it, and are in order."""
+    if tenant is None:
+        return "key LIKE 'line %'", ()
+    begin = f"line {json.dumps([tenant])[:-1]}"
+    return "key >= ? AND key < ?", (f"{begin},", f"{begin}-")
 
 
 def report_to_json(report: CacheReport) -> dict[str, Any]:

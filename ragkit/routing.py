@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -30,6 +32,8 @@ SHORT_WORDS = 4
 """A question of so few words says little of itself in the middle of a conversation."""
 CONVERSATIONS = 1024
 """Conversations whose model is remembered."""
+TALLIES = 4096
+"""Tenants and tiers whose failures are remembered; who has not asked for longest begins anew."""
 SCHEMA_TOKENS = 250
 """What the schema of an answer takes, once it stands in a prompt."""
 
@@ -52,7 +56,7 @@ class Router:
         self._escalating = settings.escalate
         self._tallies: dict[tuple[str, Tier], Tally] = {}
         self.factors: Mapping[str, Fraction] = {}
-        self._sessions: dict[tuple[str, tuple[str, ...]], Session] = {}
+        self._sessions: dict[str, Session] = {}
 
     def decide(
         self,
@@ -71,9 +75,9 @@ class Router:
         signals = replace(signals_of(query, chunks, copied, self._scorer), pressure=pressure, warmth=tuple(warmth))
         signals = signals if hard is None else replace(signals, complexity=hard)
         earlier = tuple(turn.text for turn in query.history if turn.role == "user")
-        session = self._sessions.get((query.account.tenant, earlier), Session()) if earlier else Session()
+        session = self._sessions.get(_talk(query.account.tenant, earlier), Session()) if earlier else Session()
         found = decide(self._models, replace(signals, session=session), self._market(), self._policy)
-        self._remember((query.account.tenant, (*earlier, query.text)), follow(session, found))
+        self._remember(_talk(query.account.tenant, (*earlier, query.text)), follow(session, found))
         return found
 
     def escalate(self, made: Ready, outcome: Outcome, query: Query) -> Ready | None:
@@ -83,8 +87,10 @@ class Router:
         """
         first, failed = made.route.model, outcome.verified.abstained
         whose = (query.account.tenant, first.tier)
-        tally = self._tallies.get(whose, Tally())
+        tally = self._tallies.pop(whose, Tally())
         self._tallies[whose] = tally.add(failed=failed)
+        if len(self._tallies) > TALLIES:
+            del self._tallies[next(iter(self._tallies))]
         better = [model for model in made.route.fallbacks if rank(model) > rank(first)]
         if not (failed and better and self._escalating):
             return None
@@ -99,14 +105,19 @@ class Router:
         route = replace(made.route, model=second, reason=reason, fallbacks=(), expected_pico=costs[second])
         return replace(made, request=replace(made.request, model=second), route=route)
 
-    def _remember(self, talk: tuple[str, tuple[str, ...]], session: Session) -> None:
-        """Conversations are told apart by their tenant and all of their questions; the oldest is forgotten."""
+    def _remember(self, talk: str, session: Session) -> None:
+        """The oldest conversation is forgotten."""
         self._sessions[talk] = session
         if len(self._sessions) > CONVERSATIONS:
             del self._sessions[next(iter(self._sessions))]
 
     def _market(self) -> Market:
         return Market(self._catalogue, self._clock(), regions=self._regions, factors=self.factors)
+
+
+def _talk(tenant: str, questions: Sequence[str]) -> str:
+    """Conversations are told apart by their tenant and all of their questions, of which nothing is kept."""
+    return hashlib.sha256(json.dumps([tenant, *questions]).encode()).hexdigest()
 
 
 def scorer_of(settings: RoutingSettings) -> Scorer:

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from ragkit.forecast import HISTORY, outlook, outlook_to_json, parse_forecast_window
 from ragkit.ledger import Cell
-from ragkit.nouns import Receipt, Usage
+from ragkit.ledgers.overview import CacheUse
+from ragkit.nouns import Receipt
 from ragkit.receipt import receipt_to_json
 from ragkit.report import By, Span, report, report_to_json
 from ragkit_api.auth import Administering, Asking, Caller
@@ -129,28 +130,19 @@ async def get_feedback(caller: Administering, limit: Annotated[int, Query(ge=1, 
 async def get_cache(caller: Asking, since: Hours = "24h") -> Any:
     """What providers' caches did for this tenant: tokens by class, the share read, and the prefixes they were for."""
     span = _span(since, None, "UTC")
-    receipts = await caller.service.ledger.receipts(span.since, span.until, caller.tenant)
-    return {"since": span.since.isoformat(), **cache_summary(list(receipts))}
-
-
-def cache_summary(receipts: list[Receipt]) -> dict[str, Any]:
-    total, prefixes = Usage(), dict[str, tuple[int, Usage]]()
-    for event in (event for receipt in receipts for event in receipt.events):
-        total += event.usage
-        if event.prefix:
-            times, usage = prefixes.get(event.prefix, (0, Usage()))
-            prefixes[event.prefix] = times + 1, usage + event.usage
-    ranked = sorted(prefixes.items(), key=lambda item: (-item[1][0], item[0]))[:100]
+    questions, (total, *prefixes) = await caller.service.ledger.cache_use(span.since, span.until, caller.tenant)
+    prompt = total.input + total.read + total.written
     return {
-        "questions": len(receipts),
+        "since": span.since.isoformat(),
+        "questions": questions,
         "tokens": _tokens(total),
-        "hit_rate": round(total.cache_read / total.prompt, 6) if total.prompt else None,
-        "prefixes": [{"digest": digest, "calls": times, **_tokens(usage)} for digest, (times, usage) in ranked],
+        "hit_rate": round(total.read / prompt, 6) if prompt else None,
+        "prefixes": [{"digest": use.prefix, "calls": use.calls, **_tokens(use)} for use in prefixes],
     }
 
 
-def _tokens(usage: Usage) -> dict[str, int]:
-    return {"input": usage.input, "cache_read": usage.cache_read, "cache_write": usage.cache_written}
+def _tokens(use: CacheUse) -> dict[str, int]:
+    return {"input": use.input, "cache_read": use.read, "cache_write": use.written}
 
 
 def _span(since: str, until: str | None, zone: str) -> Span:

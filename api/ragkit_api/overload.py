@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from ragkit_api.problem import Problem
 
+SWEEP = 60.0
+"""Seconds between two looks for buckets that are full again."""
 SMOOTHING = 0.1
 """Weight of the latest question in the mean time that one takes."""
 
@@ -200,18 +202,29 @@ class Rates:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._buckets: dict[str, tuple[float, float]] = {}
+        self._buckets: dict[str, tuple[float, float, float]] = {}
+        self._swept = clock()
+
+    def __len__(self) -> int:
+        return len(self._buckets)
 
     def take(self, key: str, per_minute: int) -> None:
         """`Problem` where a key has asked too often."""
         now, most = self._clock(), max(1.0, per_minute / 10)
-        left, seen = self._buckets.get(key, (most, now))
+        self._sweep(now)
+        left, seen, _ = self._buckets.get(key, (most, now, 0.0))
         left = min(most, left + (now - seen) * per_minute / 60)
+        taken = left - 1 if left >= 1 else left
+        self._buckets[key] = (taken, now, now + (most - taken) * 60 / per_minute)
         if left < 1:
-            self._buckets[key] = (left, now)
             wait = (1 - left) * 60 / per_minute
             raise Problem(429, "rate_limited", f"this key may ask {per_minute} times a minute", retry_after=wait)
-        self._buckets[key] = (left - 1, now)
+
+    def _sweep(self, now: float) -> None:
+        """Forget buckets that are full again, which say nothing."""
+        if now - self._swept >= SWEEP:
+            self._swept = now
+            self._buckets = {key: bucket for key, bucket in self._buckets.items() if bucket[2] > now}
 
 
 def shutting_down() -> Problem:

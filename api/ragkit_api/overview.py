@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -15,6 +14,7 @@ from ragkit import __version__
 from ragkit.bill import SIMULATED
 from ragkit.cache_file import FILE_NAME, CacheFile
 from ragkit.cache_report import CacheReport, cache_report, report_to_json
+from ragkit.ledgers.overview import Served
 from ragkit.nouns import Receipt, Tier
 from ragkit.report import usd
 from ragkit.savings import FREE_LEVERS
@@ -24,6 +24,8 @@ from ragkit_api.schemas import Hours, moment
 
 router = APIRouter(prefix="/v1")
 
+MOST_LINES = 100
+"""Lines that are told, the busiest first."""
 TIERS: dict[str, Tier] = {lever: tier for tier, lever in FREE_LEVERS.items()}
 UNASKED: dict[Tier, str] = {
     "cache": "answered before, and nothing that the answer depends on has changed",
@@ -74,14 +76,14 @@ async def get_routes(caller: Asking, since: Hours = "24h", limit: Annotated[int,
     """Which models answered and what that cost, with the latest decisions and their reasons, newest first."""
     now = datetime.now(UTC)
     start = moment(since, now, "UTC")
-    receipts = await caller.service.ledger.receipts(start, now, caller.tenant)
-    found = [decision for receipt in receipts if (decision := decision_of(receipt))]
+    ledger, when = caller.service.ledger, (start, now, caller.tenant)
+    served, latest = await ledger.served(*when), await ledger.latest(*when, limit)
     return {
         "since": start,
-        "questions": len(found),
-        "simulated": sum(decision.simulated for decision in found),
-        "routes": _grouped(found),
-        "latest": [_told(decision) for decision in reversed(found[-limit:])],
+        "questions": sum(group.questions for group in served),
+        "simulated": sum(group.simulated for group in served),
+        "routes": [_sums(group) for group in served],
+        "latest": [_told(decision) for receipt in latest if (decision := decision_of(receipt))],
     }
 
 
@@ -104,24 +106,18 @@ def decision_of(receipt: Receipt) -> Decision | None:
     return Decision(receipt, last.tier or free or "none", last.model, reason, len(calls), simulated)
 
 
-def _grouped(decisions: Iterable[Decision]) -> list[dict[str, Any]]:
-    groups: dict[tuple[str, str], list[Decision]] = {}
-    for decision in decisions:
-        groups.setdefault((decision.tier, decision.model), []).append(decision)
-    ranked = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
-    return [{"tier": tier, "model": model, **_sums(its)} for (tier, model), its in ranked]
-
-
-def _sums(decisions: Sequence[Decision]) -> dict[str, Any]:
+def _sums(group: Served) -> dict[str, Any]:
     """Costs that nobody knows are counted, never added."""
-    costs = [it.receipt.cost_pico for it in decisions]
     return {
-        "questions": len(decisions),
-        "cost_usd": usd(sum(cost for cost in costs if cost is not None)),
-        "unknown_costs": costs.count(None),
-        "baseline_usd": usd(sum(it.receipt.baseline_pico for it in decisions)),
-        "more_than_one_call": sum(it.calls > 1 for it in decisions),
-        "seconds": round(sum(event.seconds for it in decisions for event in it.receipt.events) / len(decisions), 6),
+        "tier": group.tier,
+        "model": group.model,
+        "questions": group.questions,
+        "cost_usd": usd(group.cost_pico),
+        "unknown_costs": group.unknown,
+        "baseline_usd": usd(group.baseline_pico),
+        "more_than_one_call": group.more_than_one_call,
+        "seconds": round(group.seconds / group.questions, 6),
+        "simulated": group.simulated,
     }
 
 
@@ -146,6 +142,6 @@ def _prefixes(caller: Caller) -> CacheReport:
     path = service.settings.store.path / FILE_NAME
     file = CacheFile(path if path.exists() else None)
     try:
-        return cache_report(file, service.catalogue, datetime.now(UTC), caller.tenant)
+        return cache_report(file, service.catalogue, datetime.now(UTC), caller.tenant, MOST_LINES)
     finally:
         file.close()

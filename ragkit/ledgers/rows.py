@@ -76,11 +76,16 @@ def read_receipt(session: Session, tenant: str, receipt_id: str) -> Receipt | No
 
 def read_receipts(session: Session, when: Range) -> list[Receipt]:
     """The receipts booked in a stretch of time, oldest first."""
-    return list(_receipts(session, *_within(when)))
+    return list(_receipts(session, *within(when)))
+
+
+def read_chosen(session: Session, ids: Sequence[str]) -> list[Receipt]:
+    """The receipts of these ids that there are."""
+    return list(_receipts(session, f"id IN ({', '.join('?' * len(ids))})", ids)) if ids else []
 
 
 def read_cells(session: Session, when: Range) -> tuple[Cell, ...]:
-    where, values = _within(when)
+    where, values = within(when)
     rows = session.execute(
         f"""SELECT booked / {QUARTER}, tenant, model, lane, kind, coalesce(tier, ''), count(*),
             count(*) - count(cost), sum({TOKENS}), sum(posted),
@@ -95,7 +100,7 @@ def read_cells(session: Session, when: Range) -> tuple[Cell, ...]:
 
 
 def read_bills(session: Session, when: Range) -> tuple[Bill, ...]:
-    where, values = _within(when)
+    where, values = within(when)
     levers = session.execute(
         f"""SELECT booked / {QUARTER}, tenant, lever, sum(pico) FROM saving JOIN receipt ON receipt.id = saving.receipt
             WHERE {where} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""",  # noqa: S608
@@ -120,7 +125,7 @@ def read_bills(session: Session, when: Range) -> tuple[Bill, ...]:
     )
 
 
-def _within(when: Range) -> tuple[str, tuple[object, ...]]:
+def within(when: Range) -> tuple[str, tuple[object, ...]]:
     since, until, tenant = when
     where = "booked >= ? AND booked < ?"
     return (where, (since, until)) if tenant is None else (f"{where} AND tenant = ?", (since, until, tenant))

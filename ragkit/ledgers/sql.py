@@ -12,8 +12,9 @@ from typing import TypeVar
 from ragkit.budget import Budget, BudgetChange, Standing
 from ragkit.clock import utc_now
 from ragkit.ledger import Bill, Cell, Counted, Fate, Hold, Posting, Purchase
-from ragkit.ledgers import claims, entries, limits, rows
+from ragkit.ledgers import claims, entries, limits, overview, rows
 from ragkit.ledgers.books import Books, BudgetCache
+from ragkit.ledgers.overview import CacheUse, Served
 from ragkit.ledgers.postings import read_counted, read_postings
 from ragkit.ledgers.worker import Session, Worker
 from ragkit.nouns import Receipt
@@ -135,6 +136,21 @@ class SqlLedger:
 
     async def receipts(self, since: datetime, until: datetime, tenant: str | None = None) -> Iterable[Receipt]:
         return await self._journal(rows.read_receipts, (micros(since), micros(until), tenant))
+
+    async def served(self, since: datetime, until: datetime, tenant: str | None = None) -> tuple[Served, ...]:
+        """Who answered, by tier and model."""
+        return await self._journal(overview.read_served, (micros(since), micros(until), tenant))
+
+    async def latest(self, since: datetime, until: datetime, tenant: str | None, most: int) -> list[Receipt]:
+        """The receipts of the latest answers, newest first."""
+        read = partial(overview.read_latest, most=most)
+        return await self._journal(read, (micros(since), micros(until), tenant))
+
+    async def cache_use(
+        self, since: datetime, until: datetime, tenant: str | None = None
+    ) -> tuple[int, tuple[CacheUse, ...]]:
+        """How many questions there were and what providers' caches did for them: in all, then by prefix."""
+        return await self._journal(overview.read_cache_use, (micros(since), micros(until), tenant))
 
     async def postings(self, since: datetime, until: datetime) -> tuple[Posting, ...]:
         when = (micros(since), micros(until))

@@ -8,12 +8,15 @@ import socket
 import threading
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from fastapi import Request
 
 from ragkit.compute import at_once, beside
-from ragkit_api.overload import Deadlines, Gate, Limits, Rates
+from ragkit_api.attached import Detached, attached
+from ragkit_api.overload import Deadlines, Gate, Limits, Rates, shutting_down
 from ragkit_api.pauses import Pauses
 from ragkit_api.problem import Problem
 from ragkit_eval.twin.faults import Fault
@@ -126,6 +129,94 @@ def test_a_rate_lets_through_what_it_says() -> None:
         except Problem:
             pass
     assert 60 <= passed <= 67
+
+
+def test_buckets_that_are_full_again_are_forgotten_and_the_others_are_not() -> None:
+    now = 0.0
+    rates = Rates(lambda: now)
+    for number in range(1000):
+        rates.take(f"key {number}", 600)
+    for _ in range(2):
+        rates.take("slow", 20)
+    assert len(rates) == 1001
+    now = 60.0
+    rates.take("new", 600)
+    assert len(rates) == 1
+    now = 119.9
+    rates.take("slow", 1)
+    now = 121.0
+    rates.take("new", 600)
+    assert len(rates) == 2
+    with pytest.raises(Problem, match="may ask"):
+        rates.take("slow", 1)
+
+
+async def test_a_shutdown_does_not_stumble_over_a_deadline_that_is_just_running_out() -> None:
+    deadlines, ended = Deadlines(0.01), []
+
+    async def late() -> None:
+        async with deadlines.one():
+            try:
+                await asyncio.sleep(60)
+            finally:
+                # The deadline has run out here, and its block has not been left yet.
+                deadlines.drain(5)
+                ended.append("drained")
+
+    with pytest.raises(Problem):
+        await late()
+    assert ended == ["drained"]
+
+
+async def test_work_that_nobody_waits_for_ends_only_with_the_service() -> None:
+    deadlines = Deadlines(0.001)
+
+    async def work() -> None:
+        async with deadlines.work():
+            await asyncio.sleep(0.1)
+            deadlines.drain(0.01)
+            await asyncio.sleep(60)
+
+    with pytest.raises(Problem) as ended:
+        await work()
+    assert ended.value.code == "shutting_down"
+
+
+async def test_how_work_failed_that_nobody_waits_for_goes_into_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    detached, goes_on = Detached(), asyncio.Event()
+
+    async def fail(error: Exception) -> None:
+        await goes_on.wait()
+        raise error
+
+    waiting = asyncio.create_task(detached.run(fail(RuntimeError("waited for"))))
+    leaving = asyncio.create_task(detached.run(fail(ValueError("left"))))
+    detached.start(fail(ZeroDivisionError("begun")))
+    detached.start(fail(shutting_down()))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.wait({leaving})
+    goes_on.set()
+    await detached.ended()
+    with pytest.raises(RuntimeError):
+        await waiting
+    assert sorted(record.message for record in caplog.records) == ["ValueError", "ZeroDivisionError"]
+
+
+async def test_how_work_of_a_client_that_left_failed_goes_into_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def work() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise RuntimeError("broken while it was cleaned up") from None
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    request = cast("Request", SimpleNamespace(receive=receive))
+    with pytest.raises(Problem, match="client left"):
+        await attached(request, work())
+    assert [record.message for record in caplog.records] == ["RuntimeError"]
 
 
 def invoiced(twin: Any) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import fields, replace
@@ -15,10 +16,13 @@ import pytest
 from ragkit.budget import Budget, OnExceed, Scope, affordable, pressure
 from ragkit.errors import BudgetExceeded, IdempotencyConflict, LedgerError, RequestInFlight
 from ragkit.ledger import Hold, Purchase, hold_name
+from ragkit.ledgers.overview import CacheUse
 from ragkit.ledgers.sql import Options, SqlLedger
 from ragkit.ledgers.sqlite import open_sqlite
 from ragkit.nouns import Account, Event, Lane, Receipt, Saving, Usage
+from ragkit.savings import FREE_LEVERS
 from ragkit.window import parse_window
+from ragkit_api.overview import Decision, decision_of
 
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ACME = Account("acme", "alice", "key-1", ("research",))
@@ -530,3 +534,66 @@ async def test_twenty_seven_cents_in_a_million_pieces(ledger: SqlLedger) -> None
     for number in range(3):
         await ledger.settle(await ledger.hold(buy(300_000_000)), Receipt(f"r-{number}", START, ACME, events, 0, "", ""))
     assert await totals(ledger) == (0, 3 * 1000 * 270_001)
+
+
+def answer_bill(dice: random.Random, number: int, tenant: str) -> Receipt:
+    """A receipt as an answer of some kind leaves it: with calls, free steps, levers, or little of all that."""
+    kinds = ("generate", "repair", "embed", "rerank")
+    events = tuple(
+        Event(
+            dice.choice(kinds),  # type: ignore[arg-type]
+            dice.choice(("small", "large")),
+            Usage(dice.randrange(9), dice.randrange(9), dice.randrange(9), output=3),
+            dice.choice((None, 0, 5, 70)),
+            dice.random(),
+            dice.choice(("simulated: plain", "plain")),
+            tier=dice.choice((None, "small", "large")),
+            prefix=dice.choice(("", "p1", "p2")),
+        )
+        for _ in range(dice.randrange(4))
+    )
+    levers = ("trimming", *FREE_LEVERS.values())
+    savings = tuple(Saving(dice.choice(levers), dice.randrange(50)) for _ in range(dice.randrange(3)))
+    at = START + timedelta(minutes=dice.randrange(90))
+    return Receipt(f"r-{number:03}", at, Account(tenant), events, dice.randrange(100), "top model", "prices-1", savings)
+
+
+async def test_sums_of_the_database_are_those_of_its_receipts(ledger: SqlLedger) -> None:
+    dice = random.Random(11)
+    for number in range(150):
+        receipt = answer_bill(dice, number, dice.choice(("acme", "globex")))
+        await ledger.settle(await ledger.hold(buy(0, receipt.account)), receipt)
+    when = (START + timedelta(minutes=10), START + timedelta(minutes=80))
+    for tenant in ("acme", None):
+        receipts = list(await ledger.receipts(*when, tenant))
+        decisions = [found for receipt in receipts if (found := decision_of(receipt))]
+        assert 20 < len(decisions) < len(receipts)
+        groups: dict[tuple[str, str], list[Decision]] = {}
+        for decision in decisions:
+            groups.setdefault((decision.tier, decision.model), []).append(decision)
+        served = await ledger.served(*when, tenant)
+        assert [(it.tier, it.model) for it in served] == sorted(groups, key=lambda it: (-len(groups[it]), it))
+        for it in served:
+            its = groups[it.tier, it.model]
+            costs = [decision.receipt.cost_pico for decision in its]
+            assert it.questions == len(its)
+            assert (it.cost_pico, it.unknown) == (sum(cost or 0 for cost in costs), costs.count(None))
+            assert it.baseline_pico == sum(decision.receipt.baseline_pico for decision in its)
+            assert it.more_than_one_call == sum(decision.calls > 1 for decision in its)
+            assert it.simulated == sum(decision.simulated for decision in its)
+            assert it.seconds == pytest.approx(sum(e.seconds for found in its for e in found.receipt.events))
+        latest = await ledger.latest(*when, tenant, 7)
+        assert latest == [decision.receipt for decision in reversed(decisions[-7:])]
+        questions, (whole, *prefixes) = await ledger.cache_use(*when, tenant)
+        events = [event for receipt in receipts for event in receipt.events]
+        assert (questions, whole) == (len(receipts), used("", events))
+        by_prefix = [used(name, [event for event in events if event.prefix == name]) for name in ("p1", "p2")]
+        assert sorted(prefixes, key=lambda use: use.prefix) == by_prefix
+    empty = (START + timedelta(days=1), START + timedelta(days=2), "acme")
+    assert (await ledger.served(*empty), await ledger.latest(*empty, 5)) == ((), [])
+    assert await ledger.cache_use(*empty) == (0, (CacheUse("", 0, 0, 0, 0),))
+
+
+def used(prefix: str, events: list[Event]) -> CacheUse:
+    usage = sum((event.usage for event in events), Usage())
+    return CacheUse(prefix, len(events), usage.input, usage.cache_read, usage.cache_written)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from ragkit.citation import Verified
 from ragkit.models import Catalogue
-from ragkit.nouns import Account, Chunk, Model, Query, Turn
+from ragkit.nouns import Account, Chunk, Model, Prefix, Prompt, Query, Request, Route, Turn
+from ragkit.outcome import Outcome, Ready
 from ragkit.route_cost import Warmth
-from ragkit.routing import CONVERSATIONS, Router
+from ragkit.routing import CONVERSATIONS, TALLIES, Router
 from ragkit.settings import RoutingSettings
+from ragkit.structured import answer_schema
 
 SONNET = Model("claude-sonnet-5-5", "anthropic", "medium", "claude-sonnet-5-5", 1024, "low")
 OPUS = Model("claude-opus-5-5", "anthropic", "large", "claude-opus-5-5", 1024, "medium")
@@ -48,3 +51,22 @@ def test_only_so_many_conversations_are_remembered() -> None:
     for number in range(CONVERSATIONS + 10):
         one.decide(Query(f"question {number}"), (), 0.0)
     assert len(one._sessions) == CONVERSATIONS
+
+
+def test_nothing_that_was_said_is_kept_of_a_conversation() -> None:
+    """However long it is: what is remembered is its digest."""
+    one = router()
+    one.decide(replace(TALK, text="secret words " * 10_000), (), 0.0)
+    (kept,) = one._sessions
+    assert len(kept) <= 64
+    assert "secret" not in kept
+
+
+def test_only_so_many_tallies_are_kept() -> None:
+    one, route = router(), Route(SONNET, 0.0, "")
+    prompt = Prompt("", Prefix(), "", (), "?")
+    ready = Ready(Request(prompt, SONNET, answer_schema(None).schema, 64), route, ())
+    outcome = Outcome((), Verified("Yes.", ()), route)
+    for number in range(TALLIES + 10):
+        one.escalate(ready, outcome, Query("?", Account(f"tenant {number}")))
+    assert len(one._tallies) == TALLIES
