@@ -88,6 +88,11 @@ class Catalogue:
         """The packaged table, read once per process, under the user's files."""
         return cls((_packaged(), *(read_price_file(path) for path in overrides)))
 
+    @classmethod
+    def of(cls, file: Path | None) -> Catalogue:
+        """The packaged table under the file that `[prices] file` names, if it names one."""
+        return cls.load() if file is None else cls.load(file)
+
     def ids(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(name for layer in self._layers for name in layer.models))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from ragkit.clock import utc_now
@@ -23,7 +22,7 @@ NO_CHUNKS = "no passage was found: the size of the prompt is that of the questio
 
 def explain(question: str, chunks: Sequence[Chunk], settings: Settings) -> tuple[Decision, str]:
     """The decision, and what it lacks to be that of `ragkit ask`."""
-    query, catalogue = make_query(question, settings), Catalogue.load(*_own_prices(settings))
+    query, catalogue = make_query(question, settings), Catalogue.of(settings.prices.file)
     ladder, notes = build_ladder(settings, catalogue, utc_now()), []
     if not ladder.generators:
         settings = as_if_keyed(settings)
@@ -40,10 +39,6 @@ def as_if_keyed(settings: Settings) -> Settings:
     provider, models = next(iter(USUAL.items()))
     tiers = {rung: {"model": f"{provider}/{models[rung]}"} for rung in RUNGS}
     return settings.model_copy(update={"tiers": type(settings.tiers).model_validate(tiers)})
-
-
-def _own_prices(settings: Settings) -> tuple[Path, ...]:
-    return () if settings.prices.file is None else (settings.prices.file,)
 
 
 def decision_to_json(found: Decision) -> dict[str, Any]:

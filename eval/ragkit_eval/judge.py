@@ -101,8 +101,7 @@ def open_judge(name: str, settings: Settings) -> ModelJudge:
     provider, slash, model = name.partition("/")
     if not slash:
         raise ConfigError(f"judge '{name}' names no model: write PROVIDER/MODEL")
-    prices = settings.prices.file
-    catalogue = Catalogue.load(*([prices] if prices else []))
+    catalogue = Catalogue.of(settings.prices.file)
     price_id = None if provider == "vllm" else catalogue.model(model, at=datetime.now(UTC)).id
     tier = "local" if price_id is None else catalogue.model(model).tier or "medium"
     return ModelJudge(

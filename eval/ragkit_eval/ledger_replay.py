@@ -36,8 +36,7 @@ async def alternatives(settings: Settings, since: str) -> tuple[Alternative, ...
         receipts = list(await ledger.receipts(parse_moment(since, now, "UTC"), now, None))
     if not receipts:
         raise ConfigError(f"the ledger has no receipts since {since}: name an earlier day with --since")
-    file = settings.prices.file
-    return compare(receipts, Catalogue.load(*([file] if file else [])))
+    return compare(receipts, Catalogue.of(settings.prices.file))
 
 
 def compare(receipts: Sequence[Receipt], catalogue: Catalogue) -> tuple[Alternative, ...]:

@@ -92,7 +92,8 @@ def test_the_version_names_the_very_prices(tmp_path: Path) -> None:
     packaged = Catalogue.load()
     own = [Catalogue.load(layer(tmp_path, one_model(f"{{ input = {price} }}"), f"{price}.toml")) for price in (1, 2)]
     assert len({packaged.version, own[0].version, own[1].version}) == 3
-    assert Catalogue.load().version == packaged.version
+    assert Catalogue.load().version == Catalogue.of(None).version == packaged.version
+    assert Catalogue.of(tmp_path / "1.toml").version == own[0].version
     assert packaged.version.startswith("2026-")
 
 

@@ -45,8 +45,7 @@ class Seller:
         key = require_key(own.api_key.get_secret_value() if own.api_key else None, "anthropic", "ANTHROPIC_API_KEY")
         sdk = import_sdk("anthropic", "anthropic", "Anthropic")
         client = sdk.AsyncAnthropic(api_key=key, base_url=own.base_url, max_retries=0, open_telemetry=False)
-        prices = settings.prices.file
-        return cls(client, model, Catalogue.load(*([prices] if prices else [])))
+        return cls(client, model, Catalogue.of(settings.prices.file))
 
     async def complete(self, prompt: str, question: str) -> Sale:
         """The prompt goes out as it is, in two blocks: up to the place where the question is asked, and from there."""
