@@ -24,8 +24,8 @@ from retrieval_data import SETS, Case, indexed, load
 from retrieval_metrics import Scores, mean, score
 
 from ragkit.nouns import Hit, Query
-from ragkit.rerankers.forest import Node, Tree, plant
 from ragkit.rerankers.model import Model
+from ragkit.rerankers.packed import Node, Tree, plant
 from ragkit.rerankers.signals import SIGNALS, signals
 from ragkit.retrieve import retrieve
 from ragkit.store import Store

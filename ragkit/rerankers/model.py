@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
-from ragkit.rerankers.forest import Forest, Tree, plant
+from ragkit.rerankers.packed import Forest, Tree, plant
 from ragkit.rerankers.signals import SIGNALS
 
 Kind = Literal["lexical", "hybrid"]

@@ -11,8 +11,8 @@ import pytest
 
 from ragkit.nouns import Chunk, Hit
 from ragkit.rerankers.embedded import EmbeddedReranker, rank
-from ragkit.rerankers.forest import Node, Tree, plant
 from ragkit.rerankers.model import load
+from ragkit.rerankers.packed import Node, Tree, plant
 from ragkit.rerankers.reading import read, read_title, want
 from ragkit.rerankers.related import RELATED, meaning, related
 from ragkit.rerankers.signals import SIGNALS, signals
