@@ -1,9 +1,9 @@
 """What a question pays for knowing its cost: classify, decide, look at budgets, hold, price and settle.
 
-`python bench/costpath.py [--questions 3000] [--disk FOLDER]`. The ledger is the real one over a database in memory, so
-that nothing is written or synced; `--disk` measures the same with its file. Three nested budgets apply and three models
-are weighed. Beside the clock on the wall stands the processor's time of all threads, which other work on the machine
-disturbs less.
+`python bench/costpath.py [--questions 3000] [--memory FOLDER] [--disk FOLDER]`. The ledger is the real one, its file in
+a folder that is kept in memory, so that no disk is written or synced; `--disk` measures the same on one. Three nested
+budgets apply and three models are weighed. Beside the clock on the wall stands the processor's time of all threads,
+which other work on the machine disturbs less.
 """
 
 from __future__ import annotations
@@ -17,16 +17,12 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-import apsw
 from ledger import LIMIT, NESTED
 
 from ragkit import load_settings
 from ragkit.attempt import Attempt
 from ragkit.budget import Budget
 from ragkit.checkout import Order
-from ragkit.ledgers.schema import MIGRATIONS
-from ragkit.ledgers.sql import Options, SqlLedger
-from ragkit.ledgers.sqlite import SqliteSession
 from ragkit.nouns import Account, Chunk, Prompt, Query, Request, Usage
 from ragkit.parts import Parts
 from ragkit.prompt import render
@@ -39,6 +35,8 @@ from ragkit.window import parse_window
 
 STAGES = ("classify", "decide", "budgets", "hold", "price", "settle", "whole")
 BAR = 1.0
+MEMORY = Path("/dev/shm")
+"""Where Linux keeps files in memory."""
 WARM = 200
 Spent = tuple[float, float]
 COMPARED = Counterfactual("claude-opus-5-5", 300, k=40, fixed=400, retrieved=9_000, sent=1_200)
@@ -48,20 +46,6 @@ replaced covers lasts maker hours operation when it was delivered and what the d
 
 def text(words: int, dice: random.Random) -> str:
     return " ".join(dice.choices(WORDS, k=words)).capitalize()
-
-
-class MemorySession(SqliteSession):
-    """The ledger's own session with a database that all connections of this process share and no file has."""
-
-    def __init__(self, *, writes: bool) -> None:
-        self._path = Path(__file__)  # what is watched for being replaced: nothing that changes
-        self._inode = self._path.stat().st_ino
-        self._begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
-        flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
-        self._connection = apsw.Connection("file:/costpath?vfs=memdb", flags=flags)
-        self._connection.set_busy_timeout(1000)
-        if self.execute("PRAGMA user_version")[0][0] != len(MIGRATIONS):
-            self._migrate()
 
 
 def now() -> tuple[float, float]:
@@ -95,13 +79,11 @@ async def one(parts: Parts, number: int, question: str, chunks: list[Chunk], pro
     return [(after[0] - before[0], after[1] - before[1]) for before, after in pairwise(marks)]
 
 
-async def measure(folder: Path, questions: int, *, in_memory: bool) -> list[list[Spent]]:
+async def measure(folder: Path, questions: int) -> list[list[Spent]]:
     """Seconds per stage of each question, the whole last; one question after the other."""
     providers = {"anthropic": {"api_key": "nobody is asked"}}
     settings = load_settings(environment={}, overrides={"store": {"path": folder}, "providers": providers})
     parts, dice = Parts.build(settings), random.Random(1)
-    if in_memory:
-        parts.ledger = SqlLedger(lambda writes: MemorySession(writes=writes), Options())
     for scope, subject, window in NESTED:
         await parts.ledger.set_budget(Budget(scope, subject, parse_window(window), LIMIT))
     rows = []
@@ -128,12 +110,13 @@ def show(place: str, rows: list[list[Spent]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--questions", type=int, default=3000)
+    parser.add_argument("--memory", type=Path, default=MEMORY, help="a folder whose files are kept in memory")
     parser.add_argument("--disk", type=Path, help="a folder on a disk, to measure that as well")
     options = parser.parse_args()
-    for name, place in (("memory", None), ("disk", options.disk)):
-        if name == "memory" or place is not None:
+    for name, place in (("memory", options.memory), ("disk", options.disk)):
+        if place is not None:
             with tempfile.TemporaryDirectory(dir=place) as folder:
-                show(name, asyncio.run(measure(Path(folder), options.questions, in_memory=name == "memory")))
+                show(name, asyncio.run(measure(Path(folder), options.questions)))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ragkit.table import text_table
+
 KEPT_IN = "RAGKIT_BENCH_FIGURES"
 """Names the file in which a benchmark that was started by another one leaves its figures."""
 
@@ -67,10 +69,7 @@ def table(figures: Sequence[Figure]) -> str:
     """A row for each figure and a column for each contender."""
     peers = list(dict.fromkeys(name for figure in figures for name in figure.peers))
     head = ("measured", "unit", "ragkit", *peers, "ratio", "bar", "")
-    rows = [head, *(_row(figure, peers) for figure in figures)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(_cells(row, widths)).rstrip() for row in rows]
-    return "\n".join((lines[0], "-" * max(map(len, lines)), *lines[1:]))
+    return text_table(head, [_row(figure, peers) for figure in figures])
 
 
 def _row(figure: Figure, peers: Iterable[str]) -> tuple[str, ...]:
@@ -91,9 +90,3 @@ def _number(value: float) -> str:
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
-
-
-def _cells(row: Sequence[str], widths: Sequence[int]) -> Iterable[str]:
-    """Words to the left, numbers to the right."""
-    for place, (cell, width) in enumerate(zip(row, widths, strict=True)):
-        yield cell.ljust(width) if place in (0, 1, len(row) - 2, len(row) - 1) else cell.rjust(width)

@@ -35,8 +35,7 @@ def test_the_table_has_a_column_for_each_contender() -> None:
     slow = Figure("question, p99", "ms", 51.2, "less", bar=50)
     assert table((SPEED, TIME, slow)).splitlines() == [
         "measured         unit  ragkit  LlamaIndex  Haystack  LiteLLM  ratio  bar",
-        "-" * 88,
-        "ingest           MB/s     8.4         1.2       2.1            7.0x  >= 8, >= 5x  pass",
+        "ingest           MB/s     8.4         1.2       2.1           7.0x   >= 8, >= 5x  pass",
         "price of a call  us      20.0                            200  10.0x  <= 20        pass",
         "question, p99    ms      51.2                                        <= 50        MISSED",
     ]
