@@ -26,9 +26,13 @@ class Panel:
     per_row: int = 2
 
 
-def quantile(share: float, metric: str, by: str = "") -> str:
-    return f"histogram_quantile({share}, sum by (le{by}) (rate({metric}_bucket[$__rate_interval])))"
+def quantile(share: float, metric: str, by: str = "", of: str = "") -> str:
+    return f"histogram_quantile({share}, sum by (le{by}) (rate({metric}_bucket{of}[$__rate_interval])))"
 
+
+ASKED = '{route=~"/v1/(query|search|chat/completions)"}'
+"""Questions; those who watch the service ask for its health far more often than anybody asks a question."""
+CALLED = '{route=~"/v1/.*|/mcp"}'
 
 COST = "sum(increase(ragkit_cost_usd_total[$__range]))"
 BASELINE = "sum(increase(ragkit_baseline_usd_total[$__range]))"
@@ -59,14 +63,14 @@ PANELS = (
     ),
     Panel(
         "Requests a second, by status",
-        {"{{status}}": "sum by (status) (rate(ragkit_requests_total[$__rate_interval]))"},
+        {"{{status}}": f"sum by (status) (rate(ragkit_requests_total{CALLED}[$__rate_interval]))"},
     ),
     Panel(
         "Seconds of a question",
         {
-            "p50": quantile(0.5, "ragkit_request_seconds"),
-            "p95": quantile(0.95, "ragkit_request_seconds"),
-            "p99": quantile(0.99, "ragkit_request_seconds"),
+            "p50": quantile(0.5, "ragkit_request_seconds", of=ASKED),
+            "p95": quantile(0.95, "ragkit_request_seconds", of=ASKED),
+            "p99": quantile(0.99, "ragkit_request_seconds", of=ASKED),
         },
         "s",
     ),

@@ -17,6 +17,7 @@ from ragkit_api.app import create_app
 from ragkit_api.log import log_to_stderr
 from ragkit_api.pauses import shorten
 from ragkit_api.records import Records
+from ragkit_api.repeating import check_lease
 
 GRACE = 5
 """Seconds beyond the drain that the server gives connections to end by themselves."""
@@ -27,17 +28,23 @@ TURN = 0.0005
 class Server(uvicorn.Server):
     """Tells the service before it waits for its connections: streams then end with an event of their own."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._app = app
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.state.service.drain()
         await super().shutdown(sockets)
 
 
-def build_server(settings: Settings) -> Server:
-    """A server that listens when it is run."""
+def build_server(settings: Settings, ready: Callable[[], None] = lambda: None) -> Server:
+    """A server that listens when it is run; `ready` is called once it answers."""
     app = create_app(settings)
     config = uvicorn.Config(
         app,
@@ -51,7 +58,7 @@ def build_server(settings: Settings) -> Server:
         timeout_keep_alive=30,
         h11_max_incomplete_event_size=64 * 1024,
     )
-    return Server(config, app)
+    return Server(config, app, ready)
 
 
 async def check_open(settings: Settings) -> bool:
@@ -77,7 +84,8 @@ def is_loopback(host: str) -> bool:
 
 
 def serve(settings: Settings, welcome: Callable[[str, bool], None]) -> None:
-    """Run until a signal; `welcome` is told the address and whether there are keys."""
+    """Run until a signal; `welcome` is told the address, once it is answered there, and whether there are keys."""
+    check_lease(settings)
     keyed = asyncio.run(check_open(settings))
     log_to_stderr()
     sys.setswitchinterval(TURN)
@@ -93,5 +101,5 @@ def serve(settings: Settings, welcome: Callable[[str, bool], None]) -> None:
                 f"cannot listen to {settings.api.host}:{settings.api.port}: {error.strerror}: choose another --port"
             ) from error
         host = f"[{settings.api.host}]" if ":" in settings.api.host else settings.api.host
-        welcome(f"http://{host}:{listener.getsockname()[1]}", keyed)
-        build_server(settings).run(sockets=[listener])
+        address = f"http://{host}:{listener.getsockname()[1]}"
+        build_server(settings, lambda: welcome(address, keyed)).run(sockets=[listener])

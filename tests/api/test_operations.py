@@ -98,12 +98,13 @@ def test_a_signal_ends_a_served_stream_with_an_event(tmp_path: Path, twin: Any, 
 
 
 def address(log: Path) -> str:
+    """Where it says that it serves, which is true at once."""
     ends = time.monotonic() + 60
     while time.monotonic() < ends:
         for word in log.read_text(encoding="utf-8").split():
             if word.startswith("http://"):
-                with httpx2.Client(trust_env=False, transport=httpx2.HTTPTransport(retries=30)) as client:
-                    client.get(f"{word}/healthz")
+                with httpx2.Client(trust_env=False, timeout=60) as client:
+                    assert client.get(f"{word}/healthz").status_code == 200
                 return word
         time.sleep(0.05)
     raise AssertionError(log.read_text(encoding="utf-8"))

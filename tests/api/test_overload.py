@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+import subprocess
+import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -381,14 +383,55 @@ async def test_work_beside_the_loop_lets_it_go_on_and_fails_as_it_would_at_once(
             await compute(work, 1, more=0)
 
 
-def test_what_survives_a_long_look_of_the_garbage_collector_is_not_looked_through_again() -> None:
-    times, calls = iter([0.0, 0.001, 1.0, 1.5, 2.0, 2.5]), []
-    pauses = Pauses(lambda: next(times), lambda: calls.append("freeze"))
-    for generation in (2, 2, 0):
+def test_what_is_set_aside_is_looked_through_again_once_an_hour() -> None:
+    now, calls = 0.0, []  # type: tuple[float, list[str]]
+    collector = SimpleNamespace(freeze=lambda: calls.append("freeze"), unfreeze=lambda: calls.append("unfreeze"))
+    pauses = Pauses(lambda: now, collector)
+
+    def look(at: float, generation: int = 2) -> list[str]:
+        nonlocal now
+        now = at
+        calls.clear()
         pauses("start", {"generation": generation})
+        calls.append("look")
         pauses("stop", {"generation": generation})
-    assert calls == ["freeze"]
-    assert pauses.frozen == 1
+        return calls
+
+    assert look(59) == ["look"]
+    assert look(61, 1) == ["look"]
+    assert look(62) == ["unfreeze", "look", "freeze"]
+    assert look(3661) == ["look"]
+    assert look(3663) == ["unfreeze", "look", "freeze"]
+    assert pauses.frozen == 2
+
+
+def test_garbage_that_was_set_aside_is_found_again() -> None:
+    """By the real collector, in a process of its own: this one's tests need theirs."""
+    script = """
+import gc, weakref
+from ragkit_api.pauses import Pauses
+
+class Knot:
+    def __init__(self):
+        self.me = self
+
+now = 0.0
+gc.callbacks.append(Pauses(lambda: now))
+gone, counts = [], []
+for hour in range(5):
+    knots = [Knot() for _ in range(1000)]
+    gone.append(weakref.ref(knots[0]))
+    now += 4000
+    gc.collect()
+    del knots
+    counts.append(gc.get_freeze_count())
+now += 4000
+gc.collect()
+assert [ref() for ref in gone] == [None] * 5
+assert max(counts) - min(counts) < 1000, counts
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_a_crowd_with_unread_bodies_is_refused_before_it_has_sent_them(start: Any, twin: Any) -> None:

@@ -103,6 +103,8 @@ def test_what_cannot_be_answered_says_what_to_do(chromium: Chromium, tenant: Any
         page.write("#question", QUESTION)
         page.press("Enter")
         page.see("No answer is made up", ".turn")
+        assert "no answer, nothing was paid" in page.text(".bill summary")
+        assert "saved" not in page.text(".bill")
         tenant.upload(pump_md=MANUAL)
         tenant.post("/v1/budgets", {"whom": "tenant", "limit_usd": "0.0000001", "per": "day"}, "PUT")
         page.write("#question", QUESTION)
@@ -153,6 +155,31 @@ def test_costs_are_those_of_the_ledger_to_the_last_digit(chromium: Chromium, ten
         page.wait("!document.querySelector('[aria-busy]')")
         assert page.js("document.querySelector('#tiles data').title") == exact[0]
         assert page.problems == []
+
+
+def test_what_failed_once_is_asked_for_again(chromium: Chromium, tenant: Any) -> None:
+    """All parts that one reply is for come back by the button of any of them."""
+    for path, route, parts, change in (
+        ("/costs", "/v1/usage?by=day", ("#tiles", "#days"), ("#since", "7d")),
+        ("/cache", "/v1/routes", ("#routes", "#latest"), ("#since", "1h")),
+    ):
+        with chromium.page() as page:
+            tenant.enter(page, path)
+            page.wait("!document.querySelector('[aria-busy]')")
+            page.js(
+                "(() => { const real = window.fetch; let left = 1; window.fetch = (where, ...more) =>"
+                f" String(where).includes({route!r}) && left-- > 0"
+                " ? Promise.reject(new TypeError('away')) : real(where, ...more); return true; })()"
+            )
+            page.choose(*change)
+            for part in parts:
+                page.see("Try again", part)
+            page.click(f"{parts[0]} button")
+            page.wait(
+                "!document.querySelector('[aria-busy]') && !document.querySelector('.notice.error')"
+                f" && {len(parts)} === [...document.querySelectorAll('{', '.join(parts)}')]"
+                ".filter((it) => it.hasChildNodes()).length"
+            )
 
 
 def test_documents_are_added_replaced_read_and_deleted(chromium: Chromium, tenant: Any, tmp_path: Path) -> None:

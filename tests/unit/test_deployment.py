@@ -132,6 +132,21 @@ def test_the_dashboard_is_what_its_script_writes() -> None:
     assert all(it["gridPos"]["x"] + it["gridPos"]["w"] <= 24 for it in panels)
 
 
+def test_whoever_watches_is_not_counted_among_those_who_ask() -> None:
+    """Health checks and scrapes come all the time: beside them failing questions would hardly show."""
+    alerts = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text(encoding="utf-8"))
+    queries = [rule["expr"] for group in alerts["groups"] for rule in group["rules"]]
+    queries += [query for panel in dashboard().PANELS for query in panel.queries.values()]
+    counted = r"ragkit_(?:requests_total|request_seconds_\w+)(?:\{([^}]*)\})?"
+    selectors = [found for query in queries for found in re.findall(counted, query)]
+    assert len(selectors) == 7
+    for selector in selectors:
+        routes = re.search(r'route=~"([^"]*)"', selector)
+        assert routes is not None, selector
+        assert re.fullmatch(routes[1], "/v1/query")
+        assert not any(re.fullmatch(routes[1], path) for path in ("/healthz", "/readyz", "/metrics", "/"))
+
+
 def test_prometheus_takes_its_configuration(tmp_path: Path) -> None:
     config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
     alerts = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text(encoding="utf-8"))

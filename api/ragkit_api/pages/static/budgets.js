@@ -20,8 +20,8 @@ start(async (who) => {
 async function all() {
   const found = call("/v1/budgets");
   await Promise.all([
-    show($("standings"), async () => standings(await found)),
-    show($("rules"), async () => rules(await found)),
+    show($("standings"), async () => standings(await found), all),
+    show($("rules"), async () => rules(await found), all),
   ]);
 }
 

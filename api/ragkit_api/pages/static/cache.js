@@ -32,8 +32,8 @@ async function all() {
   const routes = call("/v1/routes", { query: { since, limit: 10 } });
   await Promise.all([
     show($("tiles"), () => tiles(since)),
-    show($("routes"), async () => who(await routes)),
-    show($("latest"), async () => latest(await routes)),
+    show($("routes"), async () => who(await routes), all),
+    show($("latest"), async () => latest(await routes), all),
     routes.then(
       (found) => fill($("labels"), simulated(found.simulated, `of ${count(found.questions)} answers`)),
       () => {},

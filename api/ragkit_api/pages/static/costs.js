@@ -31,12 +31,14 @@ start(async () => {
 });
 
 async function all() {
+  await Promise.all([used(), parts(), ahead()]);
+}
+
+async function used() {
   const days = callInZone("/v1/usage", { by: "day", since: $("since").value });
   await Promise.all([
-    show($("tiles"), async () => tiles(await days)),
-    show($("days"), async () => byDay(await days)),
-    parts(),
-    ahead(),
+    show($("tiles"), async () => tiles(await days), used),
+    show($("days"), async () => byDay(await days), used),
     days.then(
       (found) => fill($("labels"), simulated(found.simulated_events, `of ${count(found.total.events)} calls`)),
       () => {},

@@ -42,7 +42,8 @@ export function empty(title, ...more) {
 }
 
 // Show a part of a page: first that it loads, then what was made of it, or why not and how to try again.
-export async function show(node, make) {
+// Parts that are made of one reply say how it is asked for `again`: what has failed once would fail for ever.
+export async function show(node, make, again = () => show(node, make)) {
   const turn = (node.turn = (node.turn || 0) + 1);
   node.setAttribute("aria-busy", "true");
   if (!node.hasChildNodes()) fill(node, el("div", { class: "loading" }, el("span", { class: "unseen" }, "Loading")));
@@ -51,8 +52,8 @@ export async function show(node, make) {
     if (turn === node.turn) fill(node, made);
   } catch (error) {
     if (turn !== node.turn) return;
-    const again = el("button", { type: "button", click: () => show(node, make) }, "Try again");
-    fill(node, notice("error", el("p", {}, sentence(error)), again));
+    const button = el("button", { type: "button", click: () => again() }, "Try again");
+    fill(node, notice("error", el("p", {}, sentence(error)), button));
   } finally {
     if (turn === node.turn) node.removeAttribute("aria-busy");
   }

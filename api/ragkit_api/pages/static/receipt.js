@@ -1,7 +1,7 @@
 // A receipt as a waterfall: from what the question would have cost, lever by lever, to what it did cost.
 
 import { bar } from "./chart.js";
-import { badge, count, el, percent, plural, table } from "./dom.js";
+import { badge, count, el, percent, plural, sentence, table } from "./dom.js";
 import { money, pico, share } from "./money.js";
 
 const CLASSES = [
@@ -28,6 +28,12 @@ function savedText(receipt) {
   return part >= 0 ? `${percent(part)} saved` : `${percent(-part)} dearer than without`;
 }
 
+// Who got no answer is not told what it saved: there is nothing that the money would have bought.
+function unanswered(receipt) {
+  const paid = receipt.cost_usd === null || pico(receipt.cost_usd) !== 0n;
+  return paid ? "no answer, no saving is claimed" : "no answer, nothing was paid";
+}
+
 // The bill of an answer in one line, which opens to the receipt.
 // Of a failed question there are a receipt and no route.
 export function bill(whole) {
@@ -40,7 +46,11 @@ export function bill(whole) {
       "summary",
       {},
       el("span", { class: "total" }, money(receipt.cost_usd)),
-      el("span", { class: whole.abstained ? "faint" : "saving" }, whole.abstained ? "no answer" : savedText(receipt)),
+      el(
+        "span",
+        { class: whole.abstained ? "faint" : "saving" },
+        whole.abstained ? unanswered(receipt) : savedText(receipt),
+      ),
       badge(route.tier === "cache" ? "answered before" : route.tier),
       took > 0 && badge(time(took)),
       isSimulated(receipt) && badge("simulated", "warn"),
@@ -50,20 +60,24 @@ export function bill(whole) {
   );
 }
 
-export function receiptView(receipt, { route, prefix, seconds, notes = [] } = {}) {
+export function receiptView(receipt, { route, prefix, seconds, notes = [], abstained = false } = {}) {
   return el(
     "div",
     { class: "receipt" },
-    waterfall(receipt),
-    el(
-      "p",
-      { class: "faint" },
-      "Without levers, computed anew: ",
-      receipt.baseline_note,
-      ". Prices of ",
-      receipt.price_version,
-      ".",
-    ),
+    abstained
+      ? el("p", {}, sentence(unanswered(receipt)))
+      : [
+          waterfall(receipt),
+          el(
+            "p",
+            { class: "faint" },
+            "Without levers, computed anew: ",
+            receipt.baseline_note,
+            ". Prices of ",
+            receipt.price_version,
+            ".",
+          ),
+        ],
     route?.model && decisions(route, prefix, seconds),
     notes.length > 0 &&
       el(
