@@ -15,6 +15,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from ragkit.batches.job import Job
+from ragkit.batches.journal import JobBusy
 from ragkit.batches.registry import BatchApis
 from ragkit.batches.report import Report
 from ragkit.batches.sending import Env
@@ -33,7 +34,7 @@ MOST = 64
 MOST_OF_ONE = 16
 """Jobs that are worked on at once, of all tenants and of one."""
 IN_LINE = 4
-"""Questions of a tenant's batches that wait for their turn at once; the rest of its place in the line is for others."""
+"""Questions of a tenant's batches that are asked or wait for it at once; the rest of its places is for others."""
 MOST_REMEMBERED = 1000
 
 
@@ -121,6 +122,8 @@ class Batching:
             self._errors.pop(job.id, None)
         except Stopped:
             pass
+        except JobBusy as error:
+            self._remember(job.id, Problem(409, "job_busy", str(error)))
         except Exception as error:
             self._remember(job.id, error)
         finally:

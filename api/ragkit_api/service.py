@@ -121,7 +121,7 @@ class Service:
     @property
     def _patience(self) -> float:
         """Seconds for work that is waited for by nobody, as long as nobody else can begin it a second time."""
-        return max(self.api.deadline, min(2 * self.api.deadline, SHARE * self.settings.ledger.lease))
+        return SHARE * self.settings.ledger.lease
 
     def drain(self) -> None:
         """Take nothing new, and let what goes on end soon."""

@@ -33,6 +33,10 @@ CREATE TABLE prefix (digest TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;
 FIND_ITEMS = "SELECT record FROM item WHERE job = ? AND state = ? ORDER BY number"
 
 
+class JobBusy(LedgerError):
+    """Somebody else works on the job."""
+
+
 class Journal:
     """One connection, for one thread; whoever works on a job holds `working_on`, so that no step is taken twice."""
 
@@ -56,7 +60,7 @@ class Journal:
             lock.execute("BEGIN EXCLUSIVE")
         except apsw.BusyError as error:
             lock.close()
-            raise LedgerError(f"another process works on batch job {job_id}: wait until it is done") from error
+            raise JobBusy(f"another process works on batch job {job_id}: wait until it is done") from error
         try:
             yield
         finally:

@@ -25,14 +25,14 @@ from ragkit.batch import Progressing
 from ragkit.batches.beside import JournalThread
 from ragkit.batches.collecting import SPILL, USUAL, Collector
 from ragkit.batches.job import Asked, Item, Job, Part
-from ragkit.batches.journal import Journal
+from ragkit.batches.journal import JobBusy, Journal
 from ragkit.batches.plan import Candidate, by_model, parts_of, share, worst
 from ragkit.batches.registry import BatchApis
 from ragkit.batches.sending import Env, Sender
 from ragkit.batches.settling import Desk, purchase
 from ragkit.checkout import Payer
 from ragkit.citation import Rules
-from ragkit.errors import BudgetExceeded, InvalidAnswer, LedgerError, ProviderError
+from ragkit.errors import BudgetExceeded, InvalidAnswer, ProviderError
 from ragkit.ledger import Purchase
 from ragkit.nouns import Answer, Query
 from ragkit.outcome import Ready
@@ -200,7 +200,7 @@ class Lane:
     async def heal(self) -> None:
         """Give back what a crash left held of jobs that a budget refused: nobody will come back to them."""
         for job in await self._journal.run(Journal.half_refused):
-            with suppress(LedgerError):  # whoever works on it does so himself
+            with suppress(JobBusy):  # whoever works on it does so himself
                 async with self._journal.working_on(job.id):
                     await self._release(job)
 

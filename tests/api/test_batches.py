@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from ragkit.batches.journal import Journal
 from ragkit.nouns import Account, Query
 from ragkit.rag import Ragkit
 from ragkit_api.batching import _Asker
@@ -143,6 +144,19 @@ def test_a_job_keeps_neither_its_client_nor_other_jobs_waiting(start: Any, twin:
         assert (found["working"], found["counts"]) == (True, {"asking": 1})
         assert acme.post(f"{slow}/collect", params={"wait": 0}, json={}).json()["working"]
     running.stop()
+
+
+def test_a_job_that_another_worker_works_on_says_so(start: Any, twin: RunningTwin) -> None:
+    running = start(MODEL, answers=False)
+    journal = Journal(running.settings.store.path)
+    with running.client() as client:
+        running.upload(client, pump_md=MANUAL)
+        place, found = submitted(client)
+        with journal.working_on(found["job"]):
+            busy = client.post(f"{place}/collect", json={}).json()
+        assert (busy["error"]["code"], busy["state"]) == ("job_busy", "open")
+        assert client.post(f"{place}/collect", json={}).json()["error"] is None
+    journal.close()
 
 
 @pytest.mark.parametrize("how", ["stop", "cancel"])

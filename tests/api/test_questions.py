@@ -133,11 +133,11 @@ def test_a_repeated_request_is_answered_and_charged_once(running: Any, twin: Any
 
 
 def repeated(client: Any, headers: dict[str, str]) -> Any:
-    """Ask again, as the first request did, until that one is no longer in flight."""
-    ends = time.monotonic() + 60
-    while (reply := client.post("/v1/query", json={"question": QUESTION}, headers=headers)).status_code == 409:
-        assert reply.json()["error"]["code"] == "request_in_flight"
-        assert time.monotonic() < ends
+    """Ask again, as the first request did, until there is an answer or an error that is none of waiting."""
+    waits, ends = {"request_in_flight", "deadline_exceeded"}, time.monotonic() + 60
+    while (reply := client.post("/v1/query", json={"question": QUESTION}, headers=headers)).status_code != 200:
+        assert reply.json()["error"]["code"] in waits
+        assert time.monotonic() < ends, reply.text
         time.sleep(0.05)
     return reply
 
@@ -157,7 +157,7 @@ def test_whoever_leaves_and_asks_again_pays_once(start: Any, twin: Any) -> None:
             while not twin.requests:
                 assert time.monotonic() < ends, "nobody asked the model"
                 time.sleep(0.01)
-        assert repeated(client, again).status_code == 200
+        assert "five years" in repeated(client, again).json()["answer"]
     assert len([line for line in twin.invoice.lines if line.pico]) == 1
 
 
@@ -170,9 +170,8 @@ def test_whoever_was_given_up_and_asks_again_pays_once(start: Any, twin: Any) ->
         assert late.json()["error"]["code"] == "deadline_exceeded"
         answer = repeated(client, again)
         assert repeated(client, again).json() == answer.json()
-    # On a busy machine the second deadline may pass, too; what it has cost is not bought again then either.
-    assert answer.status_code in (200, 504)
-    assert len([line for line in twin.invoice.lines if line.pico]) <= 1
+    assert "five years" in answer.json()["answer"]
+    assert len([line for line in twin.invoice.lines if line.pico]) == 1
 
 
 def test_a_provider_that_fails_is_an_error_with_the_bill(running: Any, twin: Any, events: Any) -> None:
