@@ -18,6 +18,7 @@ import anthropic  # noqa: F401
 import google.genai  # noqa: F401
 import openai  # noqa: F401
 
+import forks
 import tests.integration.batch_world as batch_world
 from ragkit import Ragkit
 from ragkit.batches.sending import Env
@@ -51,17 +52,13 @@ async def work(order: dict[str, Any]) -> None:
                 await batches.collect(report.job.id)
 
 
+def carry_out(order: dict[str, Any]) -> int:
+    return forks.end(forks.begin(lambda: asyncio.run(work(order))))
+
+
 def main() -> None:
     for line in sys.stdin:
-        pid = os.fork()
-        if pid == 0:
-            try:
-                asyncio.run(work(json.loads(line)))
-                os._exit(0)
-            finally:
-                os._exit(1)
-        _, status = os.waitpid(pid, 0)
-        print(-os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status), flush=True)
+        print(carry_out(json.loads(line)), flush=True)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import forks
 from ragkit import Ragkit
 from ragkit.budget import Budget
 from ragkit.ledgers import open_ledger
@@ -54,7 +55,11 @@ class Child:
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(CHILD)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, str(CHILD)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=forks.environment(),
         )
 
     def run(self, **order: Any) -> int:

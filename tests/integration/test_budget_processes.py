@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -17,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from postgres import new_schema
 from ragkit.budget import Budget, Scope
 from ragkit.ledgers.sql import Options, SqlLedger
 from ragkit.ledgers.sqlite import open_sqlite
@@ -37,17 +36,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield str(tmp_path / "ledger.db")
         return
-    dsn = os.environ.get("RAGKIT_TEST_POSTGRES")
-    if not dsn:
-        pytest.skip("set RAGKIT_TEST_POSTGRES to the DSN of a PostgreSQL server")
-    import psycopg
-    from psycopg.conninfo import make_conninfo
-
-    schema = f"ledger_{uuid.uuid4().hex}"
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {schema}")
-        yield make_conninfo(dsn, options=f"-csearch_path={schema}")
-        connection.execute(f"DROP SCHEMA {schema} CASCADE")
+    with new_schema() as schema:
+        yield schema.dsn
 
 
 def open_ledger(place: str, options: Options | None = None) -> SqlLedger:

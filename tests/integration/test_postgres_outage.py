@@ -6,11 +6,12 @@ import asyncio
 import os
 import socket
 import time
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 
 import pytest
+
+from postgres import UNSET, Schema, new_schema
 
 psycopg = pytest.importorskip("psycopg", reason="needs the extra 'postgres'")
 
@@ -24,16 +25,13 @@ from ragkit.nouns import Account  # noqa: E402
 DSN = os.environ.get("RAGKIT_TEST_POSTGRES", "")
 PURCHASE = Purchase(Account(), 10, "small")
 
-pytestmark = pytest.mark.skipif(not DSN, reason="set RAGKIT_TEST_POSTGRES to the DSN of a PostgreSQL server")
+pytestmark = pytest.mark.skipif(not DSN, reason=UNSET)
 
 
 @pytest.fixture
-def schema() -> Iterator[str]:
-    schema = f"ledger_{uuid.uuid4().hex}"
-    with psycopg.connect(DSN, autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {schema}")
+def schema() -> Iterator[Schema]:
+    with new_schema() as schema:
         yield schema
-        connection.execute(f"DROP SCHEMA {schema} CASCADE")
 
 
 @pytest.fixture
@@ -62,8 +60,10 @@ async def forward(port: int) -> asyncio.Server:
     return await asyncio.start_server(handle, "127.0.0.1", port)
 
 
-async def test_an_unreachable_server_fails_fast_hides_the_password_and_is_found_again(schema: str, port: int) -> None:
-    dsn = make_conninfo(DSN, host="127.0.0.1", port=port, password="hunter2", options=f"-csearch_path={schema}")
+async def test_an_unreachable_server_fails_fast_hides_the_password_and_is_found_again(
+    schema: Schema, port: int
+) -> None:
+    dsn = make_conninfo(schema.dsn, host="127.0.0.1", port=port, password="hunter2")
     ledger = open_postgres(dsn)
     began = time.monotonic()
     with pytest.raises(LedgerError, match="no connection") as down:
@@ -77,12 +77,12 @@ async def test_an_unreachable_server_fails_fast_hides_the_password_and_is_found_
     server.close()
 
 
-async def test_connections_that_the_server_cuts_are_made_anew(schema: str) -> None:
-    ledger = open_postgres(make_conninfo(DSN, options=f"-csearch_path={schema}", application_name=schema))
+async def test_connections_that_the_server_cuts_are_made_anew(schema: Schema) -> None:
+    ledger = open_postgres(make_conninfo(schema.dsn, application_name=schema.name))
     await ledger.hold(PURCHASE)
     with psycopg.connect(DSN, autocommit=True) as connection:
         cut = connection.execute(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = %s", (schema,)
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = %s", (schema.name,)
         ).fetchone()
     assert cut is not None
     assert cut[0] >= 1
@@ -91,11 +91,11 @@ async def test_connections_that_the_server_cuts_are_made_anew(schema: str) -> No
     await ledger.aclose()
 
 
-async def test_the_journals_refuse_changes(schema: str) -> None:
-    ledger = open_postgres(make_conninfo(DSN, options=f"-csearch_path={schema}"))
+async def test_the_journals_refuse_changes(schema: Schema) -> None:
+    ledger = open_postgres(schema.dsn)
     await ledger.hold(PURCHASE)
     with psycopg.connect(DSN, autocommit=True) as connection:
         for change in ("UPDATE {}.hold SET amount = 1", "DELETE FROM {}.event", "TRUNCATE {}.saving"):
             with pytest.raises(psycopg.errors.RaiseException, match="append-only"):
-                connection.execute(change.format(schema))
+                connection.execute(change.format(schema.name))
     await ledger.aclose()

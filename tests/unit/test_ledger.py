@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
@@ -13,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from postgres import new_schema
 from ragkit.budget import Budget, OnExceed, Scope, affordable, pressure
 from ragkit.errors import BudgetExceeded, IdempotencyConflict, LedgerError, RequestInFlight
 from ragkit.ledger import Hold, Purchase, hold_name
@@ -55,19 +54,10 @@ async def opener(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -
     if request.param == "sqlite":
         yield lambda: open_sqlite(tmp_path / "ledger.db", options)
         return
-    dsn = os.environ.get("RAGKIT_TEST_POSTGRES")
-    if not dsn:
-        pytest.skip("set RAGKIT_TEST_POSTGRES to the DSN of a PostgreSQL server")
-    psycopg = pytest.importorskip("psycopg", reason="needs the extra 'postgres'")
-    from psycopg.conninfo import make_conninfo
+    with new_schema() as schema:
+        from ragkit.ledgers.postgres import open_postgres
 
-    from ragkit.ledgers.postgres import open_postgres
-
-    schema = f"ledger_{uuid.uuid4().hex}"
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {schema}")
-        yield lambda: open_postgres(make_conninfo(dsn, options=f"-csearch_path={schema}"), options)
-        connection.execute(f"DROP SCHEMA {schema} CASCADE")
+        yield lambda: open_postgres(schema.dsn, options)
 
 
 @pytest.fixture
