@@ -1,6 +1,6 @@
 """The answer cache in the line: what is repeated, what never is, and what the receipt says."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from ragkit import Ragkit, load_settings
 from ragkit.nouns import Account, Answer, Query, Turn
 from ragkit.streaming import Found, Routed, Said
 from ragkit_eval.twin.faults import Fault
-from ragkit_eval.twin.fixture import RunningTwin, running_twin
+from ragkit_eval.twin.fixture import RunningTwin
 
 MANUAL = (
     "# Pump manual\n\nThe warranty of the pump lasts for {} years and covers the motor. Wear parts are not covered.\n"
@@ -22,12 +22,6 @@ QUESTION = "How long does the warranty of the pump last?"
 
 class Warranty(BaseModel):
     years: int
-
-
-@pytest.fixture
-def twin() -> Iterator[RunningTwin]:
-    with running_twin() as running:
-        yield running
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from ragkit.money import PICO_PER_USD
 from ragkit.nouns import Account, Event, Query, Receipt, Usage
 from ragkit.window import parse_window
 from ragkit_eval.twin.faults import Fault
-from ragkit_eval.twin.fixture import RunningTwin, running_twin
+from ragkit_eval.twin.fixture import RunningTwin
 
 SECTIONS = ("warranty", "motor", "filter", "bearing", "noise", "frost", "housing", "cable")
 MANUAL = "\n\n".join(
@@ -35,12 +35,6 @@ EASY = "Who checks the bearing of the pump?"
 class Checked(BaseModel):
     part: str
     why: str
-
-
-@pytest.fixture
-def twin() -> Iterator[RunningTwin]:
-    with running_twin() as running:
-        yield running
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from ragkit.classify import read_level
 from ragkit.nouns import Account, Answer, Model, Query
 from ragkit.streaming import Routed
 from ragkit_eval.twin.faults import Fault
-from ragkit_eval.twin.fixture import RunningTwin, running_twin
+from ragkit_eval.twin.fixture import RunningTwin
 
 MANUAL = "# Pump\n\nThe warranty of the pump lasts for five years and covers the motor. Wear parts are not covered.\n"
 QUESTION = "How long does the warranty of the pump last?"
@@ -26,12 +26,6 @@ ACCOUNT = Account()
 class Warranty(BaseModel):
     years: int
     covered: str
-
-
-@pytest.fixture
-def twin() -> Iterator[RunningTwin]:
-    with running_twin() as running:
-        yield running
 
 
 @asynccontextmanager

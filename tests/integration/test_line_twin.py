@@ -1,6 +1,6 @@
 """The whole line over real SDKs and the twin: what receipts say is what the twin invoices, to the last pico-dollar."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ from ragkit.ledgers import open_ledger
 from ragkit.nouns import Answer, Receipt
 from ragkit.streaming import Found, Routed, Said
 from ragkit_eval.twin.faults import Fault
-from ragkit_eval.twin.fixture import RunningTwin, running_twin
+from ragkit_eval.twin.fixture import RunningTwin
 
 SERVED = ("anthropic", "openai", "gemini", "vllm")
 MODELS = (
@@ -47,12 +47,6 @@ QUESTION = "How long does the warranty of the pump last?"
 class Warranty(BaseModel):
     years: int = Field(ge=0)
     covered: str
-
-
-@pytest.fixture
-def twin() -> Iterator[RunningTwin]:
-    with running_twin() as running:
-        yield running
 
 
 @asynccontextmanager

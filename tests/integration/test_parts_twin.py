@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ from ragkit.ledgers.sql import SqlLedger
 from ragkit.nouns import Answer, Receipt
 from ragkit.window import Window
 from ragkit_eval.twin.faults import Fault
-from ragkit_eval.twin.fixture import RunningTwin, running_twin
+from ragkit_eval.twin.fixture import RunningTwin
 from ragkit_ingest.pipeline import IngestOptions
 
 NAMES = ("cohere", "gemini", "openai", "voyage")
@@ -29,12 +29,6 @@ EMBEDDERS = ("voyage", "cohere", "openai", "gemini")
 PUMP = "# Pump\n\nThe warranty of the pump lasts for five years and covers the motor. Wear parts are not covered.\n"
 FILTER = "# Filter\n\nThe filter must be replaced every 400 hours. A clogged filter raises the pressure.\n"
 QUESTION = "How long does the warranty of the pump last?"
-
-
-@pytest.fixture
-def twin() -> Iterator[RunningTwin]:
-    with running_twin() as running:
-        yield running
 
 
 @asynccontextmanager
