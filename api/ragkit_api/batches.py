@@ -81,9 +81,9 @@ async def post_batch(body: BatchBody, caller: Asking, request: Request) -> JSONR
 
 
 @router.get("", responses=problems(), response_model=BatchesBody, response_model_exclude_unset=True)
-async def get_batches(caller: Asking) -> Any:
-    """The tenant's jobs, the oldest first."""
-    reports = await asyncio.to_thread(caller.service.batching.jobs.jobs, caller.tenant)
+async def get_batches(caller: Asking, limit: Annotated[int, Query(ge=1, le=100)] = 100) -> Any:
+    """The tenant's latest jobs, the oldest of them first."""
+    reports = await asyncio.to_thread(caller.service.batching.jobs.jobs, caller.tenant, limit)
     return {"jobs": [_told(caller, report) for report in reports]}
 
 
@@ -115,8 +115,9 @@ async def collect_batch(job_id: Id, body: CollectBody, caller: Asking, wait: Wai
     schema = None if body.response_schema is None else model_of(body.response_schema)
     check_schema(job, schema)
     account, batching = caller.account(), caller.service.batching
-    batching.begin(job, lambda batches: batches.collect(job_id, schema=schema, account=account))
-    await batching.wait(job_id, wait)
+    if await batching.wait(job_id, wait):
+        batching.begin(job, lambda batches: batches.collect(job_id, schema=schema, account=account))
+        await batching.wait(job_id, wait)
     return _told(caller, await batching.jobs.report(job_id, account=account), answers=True)
 
 

@@ -97,11 +97,12 @@ class Batching:
         task = self._detached.start(self._run(job, work, stop, None if before is None else before.task))
         self._runs[job.id] = Run(job, task, stop, ends)
 
-    async def wait(self, job_id: str, seconds: float) -> None:
-        """Give the work on a job so many seconds to end."""
+    async def wait(self, job_id: str, seconds: float) -> bool:
+        """Give the work on a job so many seconds to end; whether nothing goes on for it then."""
         run = self._runs.get(job_id)
         if run is not None and seconds:
             await asyncio.wait({run.task}, timeout=seconds)
+        return not self.working(job_id)
 
     async def aclose(self) -> None:
         await self._apis.aclose()

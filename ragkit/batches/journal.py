@@ -101,9 +101,11 @@ class Journal:
         found = self._rows("SELECT record FROM job WHERE id = ?", (job_id,))
         return _job(json.loads(found[0][0])) if found else None
 
-    def jobs(self, tenant: str) -> tuple[Job, ...]:
-        rows = self._rows("SELECT record FROM job WHERE tenant = ? ORDER BY at, rowid", (tenant,))
-        return tuple(_job(json.loads(record)) for (record,) in rows)
+    def jobs(self, tenant: str, most: int | None = None) -> tuple[Job, ...]:
+        """Jobs of a tenant, the oldest first; of more than `most` the latest."""
+        sql = "SELECT record FROM job WHERE tenant = ? ORDER BY at DESC, rowid DESC LIMIT ?"
+        rows = self._rows(sql, (tenant, -1 if most is None else most))
+        return tuple(_job(json.loads(record)) for (record,) in reversed(rows))
 
     def open_job(self, tenant: str, digest: str) -> Job | None:
         """An unfinished job with the same questions."""

@@ -132,11 +132,12 @@ class Batches:
             async with journal.working_on(job_id):
                 return await _reported(await lane.drop(await self._job(journal, job_id, account)), journal)
 
-    def jobs(self, tenant: str | None = None) -> tuple[Report, ...]:
-        """All jobs of a tenant, the oldest first."""
+    def jobs(self, tenant: str | None = None, most: int | None = None) -> tuple[Report, ...]:
+        """The jobs of a tenant, the oldest first; of more than `most` the latest."""
         journal = Journal(self._parts.settings.store.path)
         try:
-            return tuple(_report(job, journal) for job in journal.jobs(tenant or self._parts.settings.tenant))
+            found = journal.jobs(tenant or self._parts.settings.tenant, most)
+            return tuple(_report(job, journal) for job in found)
         finally:
             journal.close()
 

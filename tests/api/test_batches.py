@@ -146,6 +146,16 @@ def test_a_job_keeps_neither_its_client_nor_other_jobs_waiting(start: Any, twin:
     running.stop()
 
 
+def test_the_latest_jobs_are_listed(start: Any, twin: RunningTwin) -> None:
+    running = start(answers=False)
+    with running.client() as client:
+        running.upload(client, pump_md=MANUAL)
+        made = [submitted(client, {"questions": [{"question": f"Question {number}?"}]})[1] for number in range(3)]
+        for limit, expected in ((100, made), (2, made[1:])):
+            found = client.get("/v1/batches", params={"limit": limit}).json()["jobs"]
+            assert [job["job"] for job in found] == [job["job"] for job in expected]
+
+
 def test_a_job_that_another_worker_works_on_says_so(start: Any, twin: RunningTwin) -> None:
     running = start(MODEL, answers=False)
     journal = Journal(running.settings.store.path)
