@@ -71,17 +71,17 @@ def test_a_killed_ingest_is_finished_by_a_second_run(tmp_path: Path, points: int
         seconds = min(seconds, time.perf_counter() - began)
         expected.append(contents(tmp_path / f"clean{version}"))
     moments = random.Random(SEED)
-    killed = 0
+    killed, sooner = 0, 1.0
     while killed < points:
         point = killed
         write_version(docs, point % 2)
         process = start(docs, store)
-        time.sleep(moments.uniform(0.2, 1.0) * seconds)
+        time.sleep(moments.uniform(0.2, 1.0) * seconds * sooner)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         if process.returncode == -signal.SIGKILL:
-            killed += 1
+            killed, sooner = killed + 1, 1.0
         else:  # it was done: the machine is faster now than when it was timed
-            seconds *= 0.6
+            sooner *= 0.6
         ingest(docs, store)
         assert contents(store) == expected[point % 2], f"seed {SEED}, point {point}"
