@@ -16,6 +16,8 @@ from ragkit_api.declared import ErrorDetail
 
 VISIBLE = r"[^\x00-\x20\x7f-\xa0\s]"
 """At least one character that can be seen."""
+NAMED = r"[^./\\ ]"
+"""A document's name has more than what only says where it is. No `\\w`: every language takes that for other letters."""
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._@:+-]{0,127}$"
 
 WHOM = r"^(tenant|(user|tag)=(\*|[A-Za-z0-9._@:+-]{1,128})|key=[a-z0-9]{1,64})$"
@@ -140,7 +142,7 @@ class CollectBody(Body):
 
 
 class InlineDocument(Body):
-    source: Annotated[str, StringConstraints(pattern=r"\w", min_length=1, max_length=400)]
+    source: Annotated[str, StringConstraints(pattern=NAMED, min_length=1, max_length=400)]
     text: Annotated[str, StringConstraints(min_length=1)]
 
 
