@@ -22,17 +22,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ragkit import Ragkit, load_settings
-from ragkit.attempt import Attempt
-from ragkit.cache_file import CacheFile
-from ragkit.cache_policy import SECONDS, Arrivals, Balance, BreakEven, CachePolicy, Choice, Terms
+from ragkit.caching.file import CacheFile
+from ragkit.caching.line import Kind
+from ragkit.caching.policy import SECONDS, Arrivals, Balance, BreakEven, CachePolicy, Choice, Terms
+from ragkit.caching.prefix import Asked, Prefixes
+from ragkit.caching.versions import Head
+from ragkit.calls.attempt import Attempt
 from ragkit.models import Catalogue
 from ragkit.nouns import CacheTtl, Chunk, Model, Usage
-from ragkit.prefix import Asked, Prefixes
-from ragkit.prefix_line import Kind
 from ragkit.prompt import SYSTEM, render, render_prefix
 from ragkit.settings import CacheSettings
 from ragkit.store import Store
-from ragkit.versions import Head
 from ragkit_eval.twin.cache import Breakpoint, BreakpointCache, chain
 from ragkit_eval.twin.cache import Prefixes as Rendered
 from ragkit_eval.twin.invoice import price

@@ -20,15 +20,15 @@ from pathlib import Path
 from ledger import LIMIT, NESTED
 
 from ragkit import load_settings
-from ragkit.attempt import Attempt
 from ragkit.budget import Budget
+from ragkit.calls.attempt import Attempt
 from ragkit.checkout import Order
 from ragkit.nouns import Account, Chunk, Prompt, Query, Request, Usage
 from ragkit.parts import Parts
 from ragkit.prompt import render
 from ragkit.route import decide
-from ragkit.route_cost import Market
-from ragkit.routing import policy_of, scorer_of, signals_of
+from ragkit.routing.cost import Market
+from ragkit.routing.signals import policy_of, scorer_of, signals_of
 from ragkit.savings import Counterfactual
 from ragkit.structured import answer_schema
 from ragkit.window import parse_window

@@ -18,10 +18,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ragkit.bm25 import encode_document, encode_query
 from ragkit.nouns import Chunk, Hit
 from ragkit.rerankers.embedded import EmbeddedReranker
 from ragkit.select import select
+from ragkit.words.bm25 import encode_document, encode_query
 
 TARGET = 1280
 """Characters per chunk, about 320 tokens."""

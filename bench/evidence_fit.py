@@ -12,10 +12,10 @@ import numpy as np
 from evidence_data import Case
 from numpy.typing import NDArray
 
-from ragkit.match import Candidate, match
-from ragkit.ranking import Ranking
-from ragkit.text import words
-from ragkit.wordlist import weight
+from ragkit.words.match import Candidate, match
+from ragkit.words.ranking import Ranking
+from ragkit.words.text import words
+from ragkit.words.wordlist import weight
 
 Vector = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ragkit.table import text_table
+from ragkit.reports.table import text_table
 
 KEPT_IN = "RAGKIT_BENCH_FIGURES"
 """Names the file in which a benchmark that was started by another one leaves its figures."""

@@ -31,8 +31,8 @@ from ragkit.nouns import Hit, Query
 from ragkit.retrieve import in_context, retrieve, weigh
 from ragkit.select import select
 from ragkit.store import Candidates, Store, StoreQuery
-from ragkit.text import words
-from ragkit.wordlist import weight
+from ragkit.words.text import words
+from ragkit.words.wordlist import weight
 
 K, RRF = 40, 60
 BARS: Mapping[str, Scores] = {

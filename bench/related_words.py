@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from ragkit.embedders.fastembed import FastembedEmbedder
-from ragkit.terms import term
+from ragkit.words.terms import term
 
 TARGET = Path(__file__).parents[1] / "ragkit" / "rerankers" / "related.txt"
 SHORTEST, MOST, LEAST_SIMILAR = 3, 6, 0.5

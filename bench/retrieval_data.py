@@ -14,11 +14,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ragkit.bm25 import encode_chunk
 from ragkit.nouns import Chunk, DocumentRecord, Query, Turn
 from ragkit.store import IndexedChunk, IndexSchema
 from ragkit.stores.edge import EdgeStore, open_edge
 from ragkit.tokens import estimate_tokens
+from ragkit.words.bm25 import encode_chunk
 from ragkit_ingest.chunk import Sizes, chunk
 from ragkit_ingest.document import Block, Parsed
 

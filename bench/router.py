@@ -18,14 +18,14 @@ from pathlib import Path
 
 from router_data import Labelled, labelled, mmlu, mtbench
 
-from ragkit.complexity import Complexity, assess
 from ragkit.models import Catalogue
 from ragkit.nouns import Model
 from ragkit.route import Signals, choose
-from ragkit.route_cost import Load, Market, Warmth
-from ragkit.route_file import packaged
-from ragkit.route_fit import Example, train
-from ragkit.route_report import Measured, RouterReport, measure, report
+from ragkit.routing.complexity import Complexity, assess
+from ragkit.routing.cost import Load, Market, Warmth
+from ragkit.routing.file import packaged
+from ragkit.routing.fit import Example, train
+from ragkit.routing.report import Measured, RouterReport, measure, report
 
 MODELS = (
     Model("claude-haiku-5-5", "anthropic", "small", "claude-haiku-5-5", 1024, "none"),

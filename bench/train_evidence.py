@@ -1,4 +1,4 @@
-"""Learns and measures the numbers in `ragkit/ranking.py`, `ragkit/evidence.py` and `ragkit/providers/extractive.py`.
+"""Learns and measures the numbers in `words/ranking.py`, `evidence.py` and `providers/extractive.py` of `ragkit`.
 
     python bench/train_evidence.py --data DATA            measures, every number on questions that were held out
     python bench/train_evidence.py --data DATA --fit      prints the coefficients too, learned from everything
@@ -27,7 +27,7 @@ from evidence_fit import (
 )
 
 from ragkit.evidence import MINIMUM_EVIDENCE
-from ragkit.match import FEATURES
+from ragkit.words.match import FEATURES
 
 WANTED = 0.95
 """The precision from which on a router may use the answer that costs nothing."""

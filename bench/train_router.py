@@ -1,8 +1,8 @@
-"""Trains `ragkit/complexity.bin`, the router of the package, and prints how its scores lie and how fast it is.
+"""Trains `ragkit/routing/complexity.bin`, the router of the package, and prints how its scores lie and how fast it is.
 
     python bench/train_router.py --data DATA            measures the file in the package
     python bench/train_router.py --data DATA --fit      trains it anew first
-    python bench/train_router.py --data DATA --marks    fits `MARKS` of `ragkit.complexity`
+    python bench/train_router.py --data DATA --marks    fits `MARKS` of `ragkit.routing.complexity`
 
 `bench/router.py` measures on questions and subjects that were held out.
 """
@@ -19,10 +19,10 @@ from statistics import quantiles
 
 from router_data import Labelled, labelled, mmlu, mtbench
 
-from ragkit.complexity import assess, marks
-from ragkit.route_file import PACKAGED, load, save
-from ragkit.route_fit import train
-from ragkit.route_report import threshold
+from ragkit.routing.complexity import assess, marks
+from ragkit.routing.file import PACKAGED, load, save
+from ragkit.routing.fit import train
+from ragkit.routing.report import threshold
 
 PENALTY, STEPS, RATE = 0.01, 20_000, 0.3
 

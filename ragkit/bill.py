@@ -14,7 +14,7 @@ from ragkit.savings import Baseline, Counterfactual, Step, price_baseline, split
 from ragkit.tokens import Size
 
 if TYPE_CHECKING:
-    from ragkit.attempt import Attempt
+    from ragkit.calls.attempt import Attempt
 
 SIMULATED = "simulated: "
 """Begins the reason of an event whose provider was a simulation."""

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from ragkit.models import Catalogue
 from ragkit.nouns import CacheTtl, Lane, Usage
-from ragkit.pricing import Band, band_cost
+from ragkit.prices.pricing import Band, band_cost
 
 HIDDEN_TOKENS = 400
 """What providers add to a prompt: turns' frames, and the instructions that enforce a schema."""

@@ -7,25 +7,25 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 
-from ragkit.answer_cache import Answers, Kept, Place, kind_of, normalize, policy_of
-from ragkit.cache_file import FILE_NAME, CacheFile
+from ragkit.caching.answers import Answers, Kept, Place, kind_of, normalize, policy_of
+from ragkit.caching.file import FILE_NAME, CacheFile
+from ragkit.caching.prefix import Asked, Prefixes, Taken, prefix_kind, texts_of
+from ragkit.caching.rent import Renting
+from ragkit.caching.semantic import same_question, signature
+from ragkit.caching.versions import Head
 from ragkit.checkout import Order
 from ragkit.corpus import Corpus
 from ragkit.errors import StoreError
 from ragkit.models import Catalogue
 from ragkit.nouns import Chunk, Query, Request
 from ragkit.outcome import Outcome, Ready, keep
-from ragkit.prefix import Asked, Prefixes, Taken, prefix_kind, texts_of
 from ragkit.prompt import PROMPT_VERSION, SYSTEM, cache_key, render, render_prefix
 from ragkit.provider import Provider
-from ragkit.rent import Renting
-from ragkit.route_cost import Warmth
-from ragkit.semantic import same_question, signature
+from ragkit.routing.cost import Warmth
+from ragkit.routing.tiers import EXTRACTIVE, Ladder
 from ragkit.settings import Settings
 from ragkit.store import Store
 from ragkit.structured import answer_schema
-from ragkit.tiers import EXTRACTIVE, Ladder
-from ragkit.versions import Head
 
 NO_POLICY = ("tenant", "store", "ingest", "cache", "providers", "retry", "ledger", "prices", "baseline")
 """Settings that say where things are and what they may cost; all others decide what is answered."""

@@ -11,17 +11,17 @@ from fractions import Fraction
 from functools import partial
 from itertools import count, repeat
 
-from ragkit.attempt import Attempt
 from ragkit.bill import Bill, Marks
 from ragkit.bound import Call, largest_output, rerank_usage, worst_call
 from ragkit.budget import Standing, bar, barring, pressure
 from ragkit.calibration import Calibrations
+from ragkit.calls.attempt import Attempt
+from ragkit.calls.parts import Part
 from ragkit.errors import BudgetExceeded, LedgerError, RagkitError
 from ragkit.ledger import Hold, Ledger, Purchase, hold_name
 from ragkit.models import Catalogue, ModelSpec
 from ragkit.nouns import Account, Event, Hit, Lane, Model, Pressure, Prompt, Receipt, Request, Tier, Usage
 from ragkit.rerank import passage
-from ragkit.retry_parts import Part
 from ragkit.savings import Counterfactual
 from ragkit.tokens import Size, estimate_tokens, measure, raised, upper_bound_tokens
 

@@ -22,9 +22,9 @@ from ragkit.ledgers import open_ledger
 from ragkit.ledgers.sql import SqlLedger
 from ragkit.models import Catalogue, ModelSpec
 from ragkit.rerankers import make_reranker
+from ragkit.routing.tiers import build_ladder
 from ragkit.settings import ProviderSettings, Settings
 from ragkit.stores import open_store
-from ragkit.tiers import build_ladder
 
 State = Literal["ok", "off", "failed"]
 CONNECT_SECONDS = 2.0

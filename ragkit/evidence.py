@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ragkit.nouns import Hit
-from ragkit.question import ask
-from ragkit.ranking import Ranking, logistic, rank
-from ragkit.text import words
+from ragkit.words.question import ask
+from ragkit.words.ranking import Ranking, logistic, rank
+from ragkit.words.text import words
 
 WEIGHTS = {"share": 5.258, "cover": 1.083, "most_density": 2.075, "most_marked": 1.527}
 BIAS = -7.273

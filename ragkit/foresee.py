@@ -9,13 +9,13 @@ from typing import Any
 from ragkit.bound import HIDDEN_TOKENS, Plan, Side, rerank_usage, worst_case
 from ragkit.budget import affordable
 from ragkit.checkout import Order
-from ragkit.classify import MOST_OUTPUT, SYSTEM
 from ragkit.ledger import Purchase
 from ragkit.money import format_usd
 from ragkit.nouns import Query, Route, Usage
 from ragkit.outcome import Ready
 from ragkit.parts import Parts
 from ragkit.rerank import passage
+from ragkit.routing.classify import MOST_OUTPUT, SYSTEM
 
 BEYOND_ESTIMATE = 2
 """Tokens that a chunk of the largest size may have for each that was estimated, its headings included."""

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from ragkit.attempt import Call, Meter, Record
+from ragkit.calls.attempt import Call, Meter, Record
+from ragkit.calls.retry import Retrying
 from ragkit.errors import InvalidAnswer, NoRoute, Refused, Unavailable
 from ragkit.nouns import Completion, Model, Request, Route, Turn, Usage
 from ragkit.provider import Provider, Started
-from ragkit.retry import Retrying
 from ragkit.tokens import estimate_tokens
 
 T = TypeVar("T")

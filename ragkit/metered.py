@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from ragkit.calls.parts import RetryingEmbedder
+from ragkit.calls.retry import Retrying
 from ragkit.checkout import Order, checkout
 from ragkit.embed import Embedded, Embedder
 from ragkit.errors import RagkitError
 from ragkit.nouns import Receipt, Usage
-from ragkit.retry import Retrying
-from ragkit.retry_parts import RetryingEmbedder
 
 ATTEMPTS = 8
 """How often a batch is tried: nobody waits for it, and providers limit the rate of every long ingest."""

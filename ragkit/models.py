@@ -17,10 +17,10 @@ from typing import Any, Literal
 
 from ragkit.errors import ConfigError, UnpricedModel
 from ragkit.nouns import CacheTtl, Lane, Tier, Usage
-from ragkit.pricefile import LANES, ModelRow, PriceFile, nearest, read_price_file
-from ragkit.pricing import Band, Cost, Schedule, band_cost, compile_schedule
+from ragkit.prices.file import LANES, ModelRow, PriceFile, nearest, read_price_file
+from ragkit.prices.pricing import Band, Cost, Schedule, band_cost, compile_schedule
 
-PACKAGED = Path(__file__).with_name("prices.toml")
+PACKAGED = Path(__file__).parent / "prices" / "prices.toml"
 STALE_DAYS = 90
 RETIREMENT_NOTICE_DAYS = 60
 Kind = Literal["generate", "embed", "rerank"]

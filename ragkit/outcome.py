@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ragkit.answer_cache import CACHED, Kept, Place, reason_of
+from ragkit.caching.answers import CACHED, Kept, Place, reason_of
 from ragkit.citation import Verified
 from ragkit.evidence import Evidence
 from ragkit.nouns import Answer, Hit, Prefix, Receipt, Request, Route
+from ragkit.routing.tiers import EXTRACTIVE
 from ragkit.savings import Counterfactual
 from ragkit.streaming import Found, Routed, Said, Tell
-from ragkit.tiers import EXTRACTIVE
 
 REPEATED = "answer cache: the answer was given before, and the documents are still the same"
 ABSTAINED = "The documents do not answer this"

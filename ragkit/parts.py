@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from ragkit.attempt import Policy
 from ragkit.caches import Caches
 from ragkit.calibration import Calibrations
+from ragkit.calls.attempt import Policy
+from ragkit.calls.retry import Retrying
 from ragkit.checkout import Order, Payer
-from ragkit.classify import classify
 from ragkit.clock import utc_now
-from ragkit.complexity import Complexity
 from ragkit.compute import Compute, at_once
 from ragkit.embed import Embedder
 from ragkit.embedders import make_embedder
@@ -25,11 +24,12 @@ from ragkit.provider import Provider
 from ragkit.providers.registry import open_provider
 from ragkit.rerank import Reranker
 from ragkit.rerankers import make_reranker
-from ragkit.retry import Retrying
 from ragkit.route import SURE
-from ragkit.routing import Router
+from ragkit.routing.classify import classify
+from ragkit.routing.complexity import Complexity
+from ragkit.routing.signals import Router
+from ragkit.routing.tiers import Ladder, build_ladder, classifier_of
 from ragkit.settings import ProvidersSettings, Settings
-from ragkit.tiers import Ladder, build_ladder, classifier_of
 
 
 @dataclass(slots=True)

@@ -11,7 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragkit.attempt import Attempt
+from ragkit.caching.prefix import Taken
+from ragkit.calls.attempt import Attempt
+from ragkit.calls.parts import PATIENCE, RetryingEmbedder, RetryingReranker
 from ragkit.checkout import Order, checkout
 from ragkit.citation import Rules, verify
 from ragkit.clock import StageClock, utc_now
@@ -24,20 +26,18 @@ from ragkit.index import Index
 from ragkit.nouns import Account, Answer, Hit, Pressure, Query, Request, Route, Turn
 from ragkit.outcome import Outcome, Ready, abstain, answer_of, repeat, told
 from ragkit.parts import Parts
-from ragkit.prefix import Taken
 from ragkit.prompt import cache_key, render
 from ragkit.providers.extractive import extract
 from ragkit.query import make_query
 from ragkit.reorder import Reordered, reorder
 from ragkit.retrieve import LEXICAL_ONLY, Retrieved, retrieve
-from ragkit.retry_parts import PATIENCE, RetryingEmbedder, RetryingReranker
+from ragkit.routing.tiers import EXTRACTIVE
 from ragkit.savings import Counterfactual
 from ragkit.select import scarce, select
 from ragkit.settings import Settings
 from ragkit.store import Reconciliation, Store
 from ragkit.streaming import Found, Routed, Saying, Signal, Tell
 from ragkit.structured import AnswerSchema, Parsed, answer_schema
-from ragkit.tiers import EXTRACTIVE
 
 if TYPE_CHECKING:
     from ragkit.batches.report import Report

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ragkit.bm25 import encode_query
 from ragkit.compute import Compute, at_once
 from ragkit.embed import Embedder
 from ragkit.errors import BudgetExceeded, ProviderError
-from ragkit.expand import expand
 from ragkit.nouns import Hit, Query, Sparse, Usage
 from ragkit.store import Candidates, Store, StoreQuery
+from ragkit.words.bm25 import encode_query
+from ragkit.words.expand import expand
 
 LEXICAL_ONLY = "retrieval is lexical: no embedder is configured"
 

@@ -10,12 +10,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ragkit.complexity import FLOORS, Complexity
 from ragkit.errors import NoRoute, UnpricedModel
 from ragkit.money import format_usd
 from ragkit.nouns import Effort, Model, Pressure, Route, Tier
-from ragkit.route_cost import Load, Market, Warmth, expected_pico
-from ragkit.tiers import EXTRACTIVE
+from ragkit.routing.complexity import FLOORS, Complexity
+from ragkit.routing.cost import Load, Market, Warmth, expected_pico
+from ragkit.routing.tiers import EXTRACTIVE
 
 RANKS: tuple[Tier, ...] = ("cache", "extractive", "local", "small", "medium", "large")
 SURE = 0.95

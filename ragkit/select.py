@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from ragkit.nouns import Hit
-from ragkit.text import words
+from ragkit.words.text import words
 
 SHINGLE = 4
 """Words per shingle: long enough that shared phrases are not duplicates, short enough for small edits to show."""

@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from ragkit.forecast import HISTORY, outlook, outlook_to_json, parse_forecast_window
 from ragkit.ledger import Cell
 from ragkit.ledgers.overview import CacheUse
 from ragkit.nouns import Receipt
 from ragkit.receipt import receipt_to_json
-from ragkit.report import By, Span, report, report_to_json
+from ragkit.reports.forecast import HISTORY, outlook, outlook_to_json, parse_forecast_window
+from ragkit.reports.spending import By, Span, report, report_to_json
 from ragkit_api.auth import Administering, Asking, Caller
 from ragkit_api.declared import BODY, problems
 from ragkit_api.problem import not_found

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from ragkit.budget import Budget, Scope, Standing, parse_limit
 from ragkit.money import format_usd
-from ragkit.report import usd
+from ragkit.reports.spending import usd
 from ragkit.window import parse_window
 from ragkit_api.auth import Administering, Asking, Caller
 from ragkit_api.declared import BODY, problems

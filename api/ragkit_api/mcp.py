@@ -19,7 +19,7 @@ from ragkit import __version__
 from ragkit.errors import RagkitError
 from ragkit.present import answer_to_json, hit_to_json
 from ragkit.query import LONGEST_QUESTION, make_query
-from ragkit.report import By, Span, report, report_to_json
+from ragkit.reports.spending import By, Span, report, report_to_json
 from ragkit_api import asking
 from ragkit_api.auth import Caller, identify
 from ragkit_api.problem import Problem, body, reply

@@ -12,11 +12,11 @@ from pydantic import BaseModel
 
 from ragkit import __version__
 from ragkit.bill import SIMULATED
-from ragkit.cache_file import FILE_NAME, CacheFile
-from ragkit.cache_report import CacheReport, cache_report, report_to_json
+from ragkit.caching.file import FILE_NAME, CacheFile
+from ragkit.caching.report import CacheReport, cache_report, report_to_json
 from ragkit.ledgers.overview import Served
 from ragkit.nouns import Receipt, Tier
-from ragkit.report import usd
+from ragkit.reports.spending import usd
 from ragkit.savings import FREE_LEVERS
 from ragkit_api.auth import Asking, Caller, get_caller
 from ragkit_api.declared import problems

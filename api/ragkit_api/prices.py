@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from ragkit.errors import ConfigError
 from ragkit.nouns import Lane
-from ragkit.pricelist import Choice, listed, spec_to_json
+from ragkit.prices.listing import Choice, listed, spec_to_json
 from ragkit_api.auth import Asking
 from ragkit_api.declared import problems
 from ragkit_api.schemas import Name

@@ -11,7 +11,7 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StringConstraints
 
 from ragkit.query import LONGEST_QUESTION
-from ragkit.report import parse_moment
+from ragkit.reports.spending import parse_moment
 from ragkit_api.declared import ErrorDetail
 
 VISIBLE = r"[^\x00-\x20\x7f-\xa0\s]"

@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import Any
 
 from ragkit.errors import ConfigError
-from ragkit.table import text_table
+from ragkit.reports.table import text_table
 from ragkit_eval import metrics
 
 RATINGS = ("completeness", "appropriateness", "faithfulness", "naturalness")

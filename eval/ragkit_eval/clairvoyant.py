@@ -15,7 +15,7 @@ from statistics import fmean, linear_regression
 
 from ragkit.models import Catalogue
 from ragkit.nouns import Lane, Tier
-from ragkit.pricing import Band
+from ragkit.prices.pricing import Band
 from ragkit.tokens import estimate_tokens
 from ragkit_eval.replay import START, Outcome
 from ragkit_eval.workload import Ask

@@ -12,7 +12,7 @@ from typing import Any
 from ragkit.errors import ConfigError
 from ragkit.models import Catalogue
 from ragkit.money import format_usd
-from ragkit.table import text_table
+from ragkit.reports.table import text_table
 from ragkit_eval.estimate import estimate_suite, estimate_to_json
 from ragkit_eval.export import write_ragas
 from ragkit_eval.gate import (

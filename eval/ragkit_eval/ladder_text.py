@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ragkit.money import format_usd
-from ragkit.table import text_table
+from ragkit.reports.table import text_table
 from ragkit_eval.evidence import Evidence
 from ragkit_eval.ladder import Ladder, Rung
 

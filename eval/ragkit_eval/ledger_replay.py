@@ -13,9 +13,9 @@ from ragkit.ledgers import opened
 from ragkit.models import Catalogue
 from ragkit.money import format_usd
 from ragkit.nouns import Receipt
-from ragkit.report import parse_moment
-from ragkit.table import text_table
-from ragkit.whatif import Change, Outcome, replay
+from ragkit.reports.spending import parse_moment
+from ragkit.reports.table import text_table
+from ragkit.reports.whatif import Change, Outcome, replay
 
 MODELS = ("claude-haiku-5-5", "claude-sonnet-5-5", "claude-opus-5-5")
 CHUNKS = (3, 5)

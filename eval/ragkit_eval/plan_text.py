@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ragkit.money import PICO_PER_USD, format_usd
-from ragkit.table import text_table
+from ragkit.reports.table import text_table
 from ragkit_eval.plan import Option, Recommendation, Wishes
 
 

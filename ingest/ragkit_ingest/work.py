@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Literal
 
-from ragkit.bm25 import encode_chunk
 from ragkit.nouns import Sparse
+from ragkit.words.bm25 import encode_chunk
 from ragkit_ingest.chunk import Sizes, Span, chunk, chunk_at
 from ragkit_ingest.document import Parsed, Unreadable
 from ragkit_ingest.limits import Limits

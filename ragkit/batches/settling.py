@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from ragkit.attempt import Attempt
 from ragkit.batch import Result
 from ragkit.batches.job import Asked, Item, Job, Part
+from ragkit.calls.attempt import Attempt
 from ragkit.checkout import Order, Payer
 from ragkit.citation import Rules, verify
 from ragkit.errors import InvalidAnswer

@@ -15,7 +15,7 @@ from fractions import Fraction
 
 from ragkit.models import Catalogue
 from ragkit.nouns import Chunk, Prefix, Prompt
-from ragkit.pricing import Band
+from ragkit.prices.pricing import Band
 from ragkit.prompt import SYSTEM, render_prefix
 from ragkit.tokens import estimate_tokens, upper_bound_tokens
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ragkit.ledger import Posting
     from ragkit.models import Catalogue
     from ragkit.nouns import Receipt
-    from ragkit.reconcile import Line, Reconciliation
+    from ragkit.reports.reconcile import Line, Reconciliation
     from ragkit.settings import Settings
 
 QuestionArgument = Annotated[str, typer.Argument(help="The question.")]
@@ -60,9 +60,9 @@ def receipt(
     as_json: JsonOption = False,
 ) -> None:
     """Print a receipt from the ledger alone, and compute every amount on it again."""
-    from ragkit.audit import differences
     from ragkit.errors import ConfigError
     from ragkit.receipt import receipt_to_json, render_receipt
+    from ragkit.reports.audit import differences
 
     settings = read_settings(store, tenant, config)
     found = run(_receipt(receipt_id, settings))
@@ -86,7 +86,7 @@ def reconcile(
     as_json: JsonOption = False,
 ) -> None:
     """Compare the ledger with a provider's invoice, line by line; unknown costs are known by then."""
-    from ragkit.reconcile import concerning, read_invoice, reconcile, reconciliation_to_json
+    from ragkit.reports.reconcile import concerning, read_invoice, reconcile, reconciliation_to_json
 
     settings, lines = read_settings(store, None, config), read_invoice(invoice)
     allowed, catalogue = timedelta(minutes=within), _catalogue(settings)
@@ -127,7 +127,7 @@ async def _postings(settings: Settings, lines: Sequence[Line], within: timedelta
     """Everything that could be on the invoice."""
     from ragkit.errors import ConfigError
     from ragkit.ledgers import opened
-    from ragkit.reconcile import EARLY
+    from ragkit.reports.reconcile import EARLY
 
     if not lines:
         raise ConfigError("the invoice has no lines: nothing can be compared")

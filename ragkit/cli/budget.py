@@ -67,7 +67,7 @@ def list_(store: StoreOption = None, config: ConfigOption = None, as_json: JsonO
         rows = [_budget_to_json(budget) for budget in budgets]
         print_json({"budgets": rows, "standings": [_standing_to_json(standing) for standing in standings]})
         return
-    from ragkit.table import text_table
+    from ragkit.reports.table import text_table
 
     if not budgets:
         typer.echo("no budgets: `ragkit budget set tenant=NAME 100 --per month` makes one")
@@ -139,7 +139,7 @@ def _standing_row(standing: Standing) -> tuple[str, ...]:
 
 
 def _budget_to_json(budget: Budget) -> dict[str, str | None]:
-    from ragkit.report import usd
+    from ragkit.reports.spending import usd
 
     window = {"window": budget.window.name, "zone": budget.window.zone}
     limit = {"limit_usd": usd(budget.limit_pico), "on_exceed": budget.on_exceed}

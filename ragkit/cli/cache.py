@@ -11,7 +11,7 @@ import typer
 from ragkit.cli.options import ConfigOption, JsonOption, StoreOption, print_json, read_settings, run
 
 if TYPE_CHECKING:
-    from ragkit.cache_check import Seen
+    from ragkit.caching.check import Seen
     from ragkit.settings import Settings
 
 app = typer.Typer(help="Look into prompt caches and the answer cache.", no_args_is_help=True)
@@ -30,8 +30,8 @@ def report(
     tenant: WhoseOption = None, store: StoreOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Tell which documents are hot, what caching has saved, and why the rest goes out unmarked."""
-    from ragkit.cache_file import FILE_NAME, CacheFile
-    from ragkit.cache_report import cache_report, report_to_json, report_to_text
+    from ragkit.caching.file import FILE_NAME, CacheFile
+    from ragkit.caching.report import cache_report, report_to_json, report_to_text
     from ragkit.models import Catalogue
 
     settings = read_settings(store, None, config)
@@ -58,7 +58,7 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Replay traffic: show the first byte that broke a prefix, and how often caches of each lifetime would be read."""
-    from ragkit import cache_check
+    from ragkit.caching import check as cache_check
 
     if traffic is not None:
         seen = cache_check.read_traffic(traffic)
@@ -72,9 +72,9 @@ def check(
 
 
 async def _from_ledger(settings: Settings, since: str, tenant: str | None) -> list[Seen]:
-    from ragkit.cache_check import from_receipts
+    from ragkit.caching.check import from_receipts
     from ragkit.ledgers import opened
-    from ragkit.report import parse_moment
+    from ragkit.reports.spending import parse_moment
 
     now = datetime.now(UTC)
     async with opened(settings) as ledger:

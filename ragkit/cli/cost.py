@@ -12,10 +12,10 @@ from ragkit.cli import audit
 from ragkit.cli.options import ConfigOption, JsonOption, StoreOption, print_json, read_settings, run
 
 if TYPE_CHECKING:
-    from ragkit.forecast import Outlook
     from ragkit.ledger import Bill, Cell
     from ragkit.nouns import Receipt
-    from ragkit.report import Report, Span
+    from ragkit.reports.forecast import Outlook
+    from ragkit.reports.spending import Report, Span
     from ragkit.settings import Settings
 
 app = typer.Typer(help="Report, forecast, replay and audit what was spent.", no_args_is_help=True)
@@ -54,13 +54,13 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Add up what was spent and saved, from the ledger alone."""
-    from ragkit import report as reports
+    from ragkit.reports import spending as reports
 
     kind, span = reports.parse_by(by), _span(since, until, zone)
     cells, bills = run(_sums(read_settings(store, None, config), span, tenant))
     found = reports.report(kind, cells, bills, span)
     if plot is not None:
-        from ragkit.plot import write_png
+        from ragkit.reports.plot import write_png
 
         write_png(found, plot)
     if as_json:
@@ -83,7 +83,7 @@ def forecast(
 ) -> None:
     """Tell where spending will stand at the end of the window, from the rhythm of the last weeks."""
     from ragkit.budget import parse_limit
-    from ragkit.forecast import outlook, outlook_to_json, parse_forecast_window
+    from ragkit.reports.forecast import outlook, outlook_to_json, parse_forecast_window
 
     window, now = parse_forecast_window(per, zone), datetime.now(UTC)
     cells = run(_history(read_settings(store, None, config), now, tenant))
@@ -109,7 +109,7 @@ def what_if(
 ) -> None:
     """Replay the recorded questions under other models, chunks or caches, at the prices of their days."""
     from ragkit.models import Catalogue
-    from ragkit.whatif import Change, outcome_to_json, parse_models, parse_ttl, replay
+    from ragkit.reports.whatif import Change, outcome_to_json, parse_models, parse_ttl, replay
 
     settings = read_settings(store, None, config)
     file = settings.prices.file
@@ -131,7 +131,7 @@ def what_if(
 
 def _span(since: str, until: str | None, zone: str) -> Span:
     from ragkit.errors import ConfigError
-    from ragkit.report import Span, parse_moment
+    from ragkit.reports.spending import Span, parse_moment
 
     now = datetime.now(UTC)
     span = Span(parse_moment(since, now, zone), now if until is None else parse_moment(until, now, zone), zone)
@@ -149,8 +149,8 @@ async def _sums(settings: Settings, span: Span, tenant: str | None) -> tuple[tup
 
 
 async def _history(settings: Settings, now: datetime, tenant: str | None) -> tuple[Cell, ...]:
-    from ragkit.forecast import HISTORY
     from ragkit.ledgers import opened
+    from ragkit.reports.forecast import HISTORY
 
     async with opened(settings) as ledger:
         return await ledger.cells(now - HISTORY - timedelta(days=32), now, tenant)
@@ -164,9 +164,9 @@ async def _receipts(settings: Settings, span: Span, tenant: str | None) -> list[
 
 
 def _print_report(found: Report) -> None:
-    from ragkit.plot import terminal_bars
-    from ragkit.report import line_to_json
-    from ragkit.table import text_table
+    from ragkit.reports.plot import terminal_bars
+    from ragkit.reports.spending import line_to_json
+    from ragkit.reports.table import text_table
 
     rows = [line_to_json(line) for line in (*found.lines, found.total)]
     shown = [key for key in rows[0] if key == "group" or any(row[key] for row in rows[:-1])]

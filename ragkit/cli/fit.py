@@ -13,9 +13,9 @@ import typer
 from ragkit.cli.options import ConfigOption, JsonOption, StoreOption, TenantOption, print_json, read_settings, run
 
 if TYPE_CHECKING:
-    from ragkit.complexity import Scorer
-    from ragkit.route_learn import Learnt, Plan
-    from ragkit.route_ratings import Asked, Rating
+    from ragkit.routing.complexity import Scorer
+    from ragkit.routing.learn import Learnt, Plan
+    from ragkit.routing.ratings import Asked, Rating
     from ragkit.settings import Settings
 
 OutcomesArgument = Annotated[
@@ -71,9 +71,9 @@ def fit(
 
 
 def _by_outcomes(outcomes: Path, quality: float) -> Fitted:
-    from ragkit.route_fit import train
-    from ragkit.route_outcomes import read_outcomes
-    from ragkit.route_report import folds, held_out, threshold
+    from ragkit.routing.fit import train
+    from ragkit.routing.outcomes import read_outcomes
+    from ragkit.routing.report import folds, held_out, threshold
 
     examples = read_outcomes(outcomes)
     least = threshold(examples, held_out(examples, folds(examples)), wanted=quality)
@@ -87,8 +87,8 @@ def _by_outcomes(outcomes: Path, quality: float) -> Fitted:
 
 
 def _by_ledger(settings: Settings, since: str, quality: float) -> Fitted:
-    from ragkit.route_learn import learn
-    from ragkit.routing import policy_of, scorer_of
+    from ragkit.routing.learn import learn
+    from ragkit.routing.signals import policy_of, scorer_of
 
     scorer = scorer_of(settings.routing)
     policy = policy_of(settings.routing, scorer)
@@ -98,7 +98,7 @@ def _by_ledger(settings: Settings, since: str, quality: float) -> Fitted:
 
 
 def _save(fitted: Fitted, out: Path) -> None:
-    from ragkit.route_file import save
+    from ragkit.routing.file import save
 
     if fitted.scorer is not None:
         save(fitted.scorer, out)
@@ -106,8 +106,8 @@ def _save(fitted: Fitted, out: Path) -> None:
 
 async def _rated(settings: Settings, since: str) -> tuple[list[Asked], list[Rating]]:
     from ragkit.ledgers import opened
-    from ragkit.report import parse_moment
-    from ragkit.route_ratings import read_ratings
+    from ragkit.reports.spending import parse_moment
+    from ragkit.routing.ratings import read_ratings
     from ragkit_api.records import Records
 
     now = datetime.now(UTC)

@@ -65,7 +65,7 @@ def list_(
     if as_json:
         print_json({"keys": [_key_to_json(key) for key in keys]})
         return
-    from ragkit.table import text_table
+    from ragkit.reports.table import text_table
 
     heads = ("id", "tenant", "name", "scopes", "state", "expires", "rate")
     typer.echo(text_table(heads, [_row(key) for key in keys]) if keys else "no keys: `ragkit key create` makes one")
@@ -115,7 +115,7 @@ def audit(
         rows = [{"at": at.isoformat(), **{name: getattr(deed, name) for name in names}} for at, deed in deeds]
         print_json({"audit": rows})
         return
-    from ragkit.table import text_table
+    from ragkit.reports.table import text_table
 
     rows_ = [(f"{at:%Y-%m-%d %H:%M:%S}", *(getattr(deed, name) for name in names)) for at, deed in deeds]
     typer.echo(text_table(("at (UTC)", *names), rows_) if rows_ else "nothing was done yet")

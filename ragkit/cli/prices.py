@@ -14,8 +14,8 @@ from ragkit.cli.options import ConfigOption, JsonOption, print_json
 if TYPE_CHECKING:
     from ragkit.models import Catalogue, ModelSpec
     from ragkit.nouns import Lane
-    from ragkit.pricelist import Choice
-    from ragkit.pricing import Band
+    from ragkit.prices.listing import Choice
+    from ragkit.prices.pricing import Band
 
 app = typer.Typer(help="List, compare and check what models cost.", invoke_without_command=True)
 
@@ -53,7 +53,7 @@ def prices(
     """List what models cost, in dollars per million tokens, or compare them on a request."""
     if context.invoked_subcommand is not None:
         return
-    from ragkit.pricelist import Choice
+    from ragkit.prices.listing import Choice
 
     choice = Choice(_day(at), provider, tier, kind, model, _lane(lane), region)
     catalogue = _catalogue(config)
@@ -68,7 +68,7 @@ def check(
     source: SourceOption = None, at: AtOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Compare the price table with that of litellm or genai-prices, whichever is installed."""
-    from ragkit.pricecheck import check_prices, check_to_json
+    from ragkit.prices.check import check_prices, check_to_json
 
     found = check_prices(_catalogue(config), _day(at), source)
     if as_json:
@@ -89,7 +89,7 @@ def check(
 
 
 def _list(catalogue: Catalogue, choice: Choice, *, as_json: bool) -> None:
-    from ragkit.pricelist import listed, per_unit, spec_to_json
+    from ragkit.prices.listing import listed, per_unit, spec_to_json
 
     found = listed(catalogue, choice)
     warnings = catalogue.warnings(choice.at, [spec.id for spec, _ in found])
@@ -123,7 +123,7 @@ def _doubt(spec: ModelSpec, band: Band) -> str:
 
 def _compare(catalogue: Catalogue, shape_text: str, choice: Choice, *, same_tokens: bool, as_json: bool) -> None:
     from ragkit.money import format_usd
-    from ragkit.pricelist import compare, offer_to_json, parse_shape
+    from ragkit.prices.listing import compare, offer_to_json, parse_shape
 
     offers = compare(catalogue, parse_shape(shape_text), choice, same_tokens=same_tokens)
     warnings = catalogue.warnings(choice.at, [offer.spec.id for offer in offers])
@@ -160,7 +160,7 @@ def _day(at: datetime | None) -> datetime:
 
 def _lane(name: str) -> Lane:
     from ragkit.errors import ConfigError
-    from ragkit.pricefile import LANES
+    from ragkit.prices.file import LANES
 
     for lane in LANES:
         if lane == name:
@@ -169,7 +169,7 @@ def _lane(name: str) -> Lane:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from ragkit.table import text_table
+    from ragkit.reports.table import text_table
 
     typer.echo(text_table(heads, rows))
 

@@ -13,7 +13,7 @@ from ragkit.cli.options import ConfigOption, JsonOption, StoreOption, TenantOpti
 if TYPE_CHECKING:
     from ragkit.nouns import Chunk
     from ragkit.route import Decision
-    from ragkit.route_report import RouterReport
+    from ragkit.routing.report import RouterReport
     from ragkit.settings import Settings
 
 app = typer.Typer(help="Explain, measure and fit the choice of models.", no_args_is_help=True)
@@ -36,7 +36,7 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """Tell which model a question would get, what was weighed, and why. Nothing is sent."""
-    from ragkit.route_explain import decision_to_json, explain
+    from ragkit.routing.explain import decision_to_json, explain
 
     settings = read_settings(store, tenant, config)
     found, note = explain(question, run(_chunks(question, settings)), settings)
@@ -55,9 +55,9 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Measure the router against always one model, prompt length, neighbours, chance and hindsight."""
-    from ragkit.route_outcomes import read_outcomes, report_to_json
-    from ragkit.route_report import report as measure
-    from ragkit.routing import scorer_of
+    from ragkit.routing.outcomes import read_outcomes, report_to_json
+    from ragkit.routing.report import report as measure
+    from ragkit.routing.signals import scorer_of
 
     scorer = scorer_of(read_settings(None, None, config).routing) if in_force else None
     found = measure(read_outcomes(outcomes), scorer=scorer, by_group=by_group)
@@ -81,7 +81,7 @@ async def _chunks(question: str, settings: Settings) -> list[Chunk]:
 
 
 def _print_decision(found: Decision, note: str) -> None:
-    from ragkit.table import text_table
+    from ragkit.reports.table import text_table
 
     route = found.route
     typer.echo(f"{route.model.id} ({route.model.tier})\n  {route.reason}")
@@ -96,7 +96,7 @@ def _print_decision(found: Decision, note: str) -> None:
 
 
 def _print_report(found: RouterReport) -> None:
-    from ragkit.table import text_table
+    from ragkit.reports.table import text_table
 
     rows = [
         [one.name, f"{one.calls:.1%}", _range(one.calls_bounds), f"{one.recovered:.3f}", _range(one.recovered_bounds)]

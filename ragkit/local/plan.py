@@ -14,7 +14,7 @@ from ragkit.local.hardware import GIGA, Gpu, LocalModel
 from ragkit.local.speed import Speculation, Speed, speed
 from ragkit.models import Catalogue
 from ragkit.money import PICO_PER_USD, format_usd, to_usd
-from ragkit.table import text_table
+from ragkit.reports.table import text_table
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from bisect import bisect_left
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from ragkit.match import Candidate
 from ragkit.nouns import Chunk, Completion, Prompt, Request, Stop, Usage
-from ragkit.ranking import Ranking, logistic, rank
-from ragkit.reading import Words, read
+from ragkit.words.match import Candidate
+from ragkit.words.ranking import Ranking, logistic, rank
+from ragkit.words.reading import Words, read
 
 WEIGHTS = {"share": 7.35, "score": -0.067, "marked_near": 1.347, "most_pairs": 1.355}
 BIAS = -5.877

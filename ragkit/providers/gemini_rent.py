@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ragkit.caching.rent import Rented
 from ragkit.nouns import Request
 from ragkit.providers.gemini_errors import GeminiErrors
 from ragkit.providers.wire import count, unbilled
-from ragkit.rent import Rented
 
 
 class GeminiRent:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from ragkit.terms import term
-from ragkit.text import lower_tokens, stems
-from ragkit.wordlist import weight
+from ragkit.words.terms import term
+from ragkit.words.text import lower_tokens, stems
+from ragkit.words.wordlist import weight
 
 RARITY = 7.0
 """Inverse document frequency of a word that few texts contain; the word list scales it down for common ones."""

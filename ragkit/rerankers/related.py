@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 
 from ragkit.rerankers.reading import Read, Wanted
-from ragkit.terms import term
+from ragkit.words.terms import term
 
 RELATED = ("related_cover", "related_bm25", "related_sentence", "related_title", "related_early")
 

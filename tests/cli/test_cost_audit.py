@@ -12,13 +12,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ragkit import Ragkit, load_settings
-from ragkit.audit import differences
 from ragkit.budget import Budget
 from ragkit.cli import cost
 from ragkit.errors import ConfigError
 from ragkit.models import Catalogue
 from ragkit.money import PICO_PER_USD, from_usd
 from ragkit.nouns import Answer
+from ragkit.reports.audit import differences
 from ragkit.window import parse_window
 from ragkit_eval.twin.faults import Fault
 from ragkit_eval.twin.fixture import RunningTwin, running_twin

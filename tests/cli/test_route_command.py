@@ -20,7 +20,7 @@ from ragkit.ledger import Hold, Purchase
 from ragkit.ledgers.sqlite import open_sqlite
 from ragkit.models import Catalogue
 from ragkit.nouns import Account, Event, Receipt, Tier, Usage
-from ragkit.routing import policy_of, scorer_of
+from ragkit.routing.signals import policy_of, scorer_of
 from ragkit_api.records import Feedback, Records
 
 QUESTION = "How long does the warranty of the pump last?"

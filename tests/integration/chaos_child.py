@@ -19,10 +19,10 @@ import psycopg  # noqa: F401
 from pydantic import BaseModel
 
 from ragkit import Ragkit, load_settings
-from ragkit.attempt import Policy
+from ragkit.calls.attempt import Policy
+from ragkit.calls.retry import Retrying
 from ragkit.errors import RagkitError
 from ragkit.nouns import Account, Query
-from ragkit.retry import Retrying
 
 AT_ONCE = 16
 TOPICS = ("warranty", "motor", "filter", "bearing")

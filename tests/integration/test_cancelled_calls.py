@@ -9,13 +9,13 @@ from dataclasses import replace
 import pytest
 import pytest_asyncio
 
-from ragkit.attempt import Attempt, Policy
+from ragkit.calls.attempt import Attempt, Policy
+from ragkit.calls.retry import Retrying
 from ragkit.generate import Generation
 from ragkit.nouns import Chunk, Model, Request, Route, Usage
 from ragkit.prompt import render
 from ragkit.provider import Provider
 from ragkit.providers.registry import open_provider
-from ragkit.retry import Retrying
 from ragkit.settings import ProvidersSettings
 from ragkit.structured import answer_schema
 from ragkit_eval.twin import Fault, RunningTwin, start_twin

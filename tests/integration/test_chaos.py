@@ -25,7 +25,7 @@ from ragkit.budget import Budget
 from ragkit.ledgers.sql import Options, SqlLedger
 from ragkit.ledgers.sqlite import open_sqlite
 from ragkit.money import PICO_PER_USD, format_usd
-from ragkit.reconcile import Line, Reconciliation, reconcile
+from ragkit.reports.reconcile import Line, Reconciliation, reconcile
 from ragkit.window import parse_window
 from ragkit_eval.twin.faults import Fault
 from ragkit_eval.twin.fixture import RunningTwin, running_twin

@@ -11,9 +11,9 @@ import pytest
 from pydantic import BaseModel
 
 from ragkit import Ragkit, load_settings
-from ragkit.cascade import Tally, answerable, pays, worth_asking
-from ragkit.classify import read_level
 from ragkit.nouns import Account, Answer, Model, Query
+from ragkit.routing.cascade import Tally, answerable, pays, worth_asking
+from ragkit.routing.classify import read_level
 from ragkit.streaming import Routed
 from ragkit_eval.twin.faults import Fault
 from ragkit_eval.twin.fixture import RunningTwin

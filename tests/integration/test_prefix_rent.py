@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from ragkit import Ragkit, load_settings
-from ragkit.cache_policy import Arrivals, terms_of
+from ragkit.caching.policy import Arrivals, terms_of
+from ragkit.caching.rent import RENT, pays
 from ragkit.models import Catalogue
-from ragkit.rent import RENT, pays
 from ragkit_eval.twin.fixture import RunningTwin, running_twin
 from ragkit_eval.twin.world import Options
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from qdrant_edge import Bm25, Bm25Config
 
-from ragkit import bm25
-from ragkit.bm25 import AVERAGE_CHUNK_LENGTH, encode_document
 from ragkit.nouns import Sparse
+from ragkit.words import bm25
+from ragkit.words.bm25 import AVERAGE_CHUNK_LENGTH, encode_document
 
 ENGINE = Bm25(Bm25Config(language="english", avg_len=AVERAGE_CHUNK_LENGTH, ascii_folding=True))
 PAGES = sorted((Path(__file__).parents[2] / "docs").rglob("*.md"))

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragkit.audit import differences
 from ragkit.bill import Bill
 from ragkit.bound import HIDDEN_TOKENS, Call, largest_output, worst_call
 from ragkit.models import Catalogue
 from ragkit.money import format_usd, from_usd, to_usd
 from ragkit.nouns import Account, CacheTtl, Event, EventKind, Lane, Tier, Usage
 from ragkit.receipt import receipt_to_json, render_receipt
+from ragkit.reports.audit import differences
 from ragkit.savings import Counterfactual, reprice_baseline
 from ragkit.tokens import estimate_tokens, upper_bound_tokens
 

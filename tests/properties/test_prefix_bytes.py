@@ -14,16 +14,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragkit.cache_file import CacheFile
-from ragkit.cache_policy import Choice, Terms
+from ragkit.caching.file import CacheFile
+from ragkit.caching.line import Kind, digest_of
+from ragkit.caching.policy import Choice, Terms
+from ragkit.caching.prefix import Asked, Prefixes
+from ragkit.caching.versions import Head
 from ragkit.hot import Candidate, Costs, Demand, in_prefix_order, select_hot, value
 from ragkit.models import Catalogue
 from ragkit.nouns import Chunk, Model
-from ragkit.prefix import Asked, Prefixes
-from ragkit.prefix_line import Kind, digest_of
 from ragkit.prompt import SYSTEM, render_prefix
 from ragkit.settings import CacheSettings
-from ragkit.versions import Head
 
 MODEL = Model("claude-sonnet-5-5", "anthropic", "medium", "claude-sonnet-5-5")
 KIND = Kind("acme", (), MODEL, "answer")
@@ -173,7 +173,7 @@ async def test_a_version_holds_for_a_lifetime_at_least() -> None:
 @settings(max_examples=25)
 @given(gap=st.floats(1, 7200))
 def test_average_cost_is_least_at_the_chosen_lifetime(gap: float) -> None:
-    from ragkit.cache_policy import Arrivals, choose_terms
+    from ragkit.caching.policy import Arrivals, choose_terms
 
     arrivals = Arrivals()
     for number in range(50):

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragkit.attempt import Attempt, Call, Meter, Policy
+from ragkit.calls.attempt import Attempt, Call, Meter, Policy
+from ragkit.calls.retry import Retrying
 from ragkit.errors import AuthFailed, ProviderError, RateLimited, Unavailable
 from ragkit.nouns import Usage
-from ragkit.retry import Retrying
 
 ANSWER = Usage(input=7, output=3)
 

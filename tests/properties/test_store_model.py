@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from qdrant_client import AsyncQdrantClient
 from qdrant_edge import EdgeShard
 
-from ragkit.bm25 import encode_document, encode_query
 from ragkit.errors import StoreError
 from ragkit.nouns import Chunk, DocumentRecord
 from ragkit.settings import StoreSettings
@@ -23,6 +22,7 @@ from ragkit.store import IndexedChunk, IndexSchema, Store, StoreQuery
 from ragkit.stores.edge import EdgeStore
 from ragkit.stores.edge_open import open_index
 from ragkit.stores.qdrant import open_qdrant
+from ragkit.words.bm25 import encode_document, encode_query
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ragkit.bm25 import encode_query
-from ragkit.terms import term
-from ragkit.text import WORD, lower_tokens, stems, tokens, words
+from ragkit.words.bm25 import encode_query
+from ragkit.words.terms import term
+from ragkit.words.text import WORD, lower_tokens, stems, tokens, words
 
 TEXTS = st.text() | st.text("aZ9_ -\u00e9\u2014\u2019\u4e00\u30ab\x85\u3000.\ud800", max_size=30)
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragkit.answer_cache import normalize
-from ragkit.semantic import same_question, signature
+from ragkit.caching.answers import normalize
+from ragkit.caching.semantic import same_question, signature
 
 DATA = os.environ.get("RAGKIT_TEST_DATA")
 

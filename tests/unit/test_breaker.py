@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ragkit.breaker import Gate
+from ragkit.calls.breaker import Gate
 
 
 class Clock:

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ragkit.cache_file import CacheFile
-from ragkit.cache_report import cache_report
+from ragkit.caching.file import CacheFile
+from ragkit.caching.line import Kind
+from ragkit.caching.lines import Lines
+from ragkit.caching.report import cache_report
 from ragkit.models import Catalogue
 from ragkit.nouns import Model
-from ragkit.prefix_line import Kind
-from ragkit.prefix_lines import Lines
 
 AT = datetime(2026, 11, 23, tzinfo=UTC)
 TENANTS = ("acme", "acme2", 'ac"me', "ac%", "äcme", "acme, inc")

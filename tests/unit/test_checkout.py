@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ragkit.attempt import Attempt
 from ragkit.budget import Budget
+from ragkit.caching.rent import Rented, Renting
+from ragkit.calls.attempt import Attempt
 from ragkit.checkout import Order, Payer, checkout
 from ragkit.errors import BudgetExceeded, InvalidAnswer, LedgerError, ProviderError, Unavailable
 from ragkit.ledger import Purchase
@@ -17,7 +18,6 @@ from ragkit.ledgers.sql import Options, SqlLedger
 from ragkit.ledgers.sqlite import open_sqlite
 from ragkit.models import Catalogue
 from ragkit.nouns import Account, CacheTtl, Model, Prefix, Prompt, Request, Schema, Usage
-from ragkit.rent import Rented, Renting
 from ragkit.tokens import upper_bound_tokens
 from ragkit.window import parse_window
 

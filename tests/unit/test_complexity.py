@@ -12,13 +12,13 @@ from types import FrameType
 
 import pytest
 
-from ragkit.complexity import COMPARE, COMPOSE, OF, POSSESSIVE, assess, features
 from ragkit.errors import ConfigError
-from ragkit.form import LONGEST, OPTION
 from ragkit.nouns import Turn
-from ragkit.route_file import MAGIC, PACKAGED, load, packaged, save
-from ragkit.route_fit import Example, train
-from ragkit.routing import assess_in
+from ragkit.routing.complexity import COMPARE, COMPOSE, OF, POSSESSIVE, assess, features
+from ragkit.routing.file import MAGIC, PACKAGED, load, packaged, save
+from ragkit.routing.fit import Example, train
+from ragkit.routing.form import LONGEST, OPTION
+from ragkit.routing.signals import assess_in
 
 EASY = "How long does the warranty of the pump last?"
 HARD = "Who is the spouse of the director of the film that was shot in the birthplace of the inventor of the pump?"
@@ -57,7 +57,7 @@ def test_only_the_beginning_of_a_long_text_is_looked_at() -> None:
 
 @pytest.mark.parametrize("seed", ["0", "1", "4711"])
 def test_scores_are_the_same_in_every_process(seed: str) -> None:
-    code = "from ragkit.complexity import assess; from ragkit.route_file import packaged"
+    code = "from ragkit.routing.complexity import assess; from ragkit.routing.file import packaged"
     code += f"; print(repr(assess({HARD!r}, packaged()).score))"
     environment = {**os.environ, "PYTHONHASHSEED": seed}
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ragkit.errors import ConfigError
-from ragkit.forecast import Outlook, outlook, outlook_to_json, parse_forecast_window
 from ragkit.ledger import Cell
+from ragkit.reports.forecast import Outlook, outlook, outlook_to_json, parse_forecast_window
 from ragkit.window import parse_window
 
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)

@@ -12,7 +12,7 @@ from ragkit.ledger import Hold, Purchase
 from ragkit.ledgers.sqlite import open_sqlite
 from ragkit.models import Catalogue
 from ragkit.nouns import Account, Event, Receipt, Usage
-from ragkit.whatif import Change, Outcome, outcome_to_json, parse_models, parse_ttl, replay
+from ragkit.reports.whatif import Change, Outcome, outcome_to_json, parse_models, parse_ttl, replay
 
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 OPUS, SONNET, HAIKU, OLD_HAIKU = "claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5", "claude-haiku-4-5"

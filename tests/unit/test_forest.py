@@ -7,8 +7,8 @@ from math import inf
 
 import pytest
 
-from ragkit.forest import LEAST, NODES, Forest, Tree, plant, shares
-from ragkit.form import form, split
+from ragkit.routing.forest import LEAST, NODES, Forest, Tree, plant, shares
+from ragkit.routing.form import form, split
 
 YES, NO = (1.0, 0.0), (0.0, 1.0)
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 import pytest
 from pydantic import BaseModel, field_validator
 
-from ragkit.attempt import Attempt, Policy
+from ragkit.calls.attempt import Attempt, Policy
+from ragkit.calls.retry import Retrying
 from ragkit.errors import AuthFailed, InvalidAnswer, NoRoute, ProviderError, RateLimited, Refused, Unavailable
 from ragkit.generate import Generated, Generation
 from ragkit.nouns import Completion, Model, Prefix, Prompt, Request, Route, Schema, Turn, Usage
 from ragkit.provider import Piece, Started
-from ragkit.retry import Retrying
 from ragkit.structured import answer_schema
 from ragkit.tokens import estimate_tokens
 

@@ -4,15 +4,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ragkit.cache_file import CacheFile
-from ragkit.cache_policy import LOCAL, Arrivals, Balance, Terms, choose_terms, terms_of
+from ragkit.caching.file import CacheFile
+from ragkit.caching.line import Kind
+from ragkit.caching.policy import LOCAL, Arrivals, Balance, Terms, choose_terms, terms_of
+from ragkit.caching.prefix import Asked, Prefixes
+from ragkit.caching.versions import Head
 from ragkit.models import Catalogue
 from ragkit.nouns import Chunk, Model, Usage
-from ragkit.prefix import Asked, Prefixes
-from ragkit.prefix_line import Kind
 from ragkit.prompt import SYSTEM, render_prefix
 from ragkit.settings import CacheSettings
-from ragkit.versions import Head
 
 AT = datetime(2026, 11, 24, tzinfo=UTC)
 CATALOGUE = Catalogue.load()

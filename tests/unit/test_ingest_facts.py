@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from ragkit.bm25 import encode_query
 from ragkit.errors import ConfigError
 from ragkit.settings import IngestSettings
 from ragkit.store import IndexSchema, Store, StoreQuery
 from ragkit.stores.edge import open_edge
+from ragkit.words.bm25 import encode_query
 from ragkit_ingest.facts import MOST_KEYS, check_given, merged, written
 from ragkit_ingest.limits import Limits
 from ragkit_ingest.parse import parse

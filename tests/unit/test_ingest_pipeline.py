@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from ragkit.bm25 import encode_query
 from ragkit.embed import Embedded
 from ragkit.errors import Unavailable
 from ragkit.nouns import Usage
 from ragkit.settings import IngestSettings
 from ragkit.store import IndexSchema, Store, StoreQuery
 from ragkit.stores.edge import open_edge
+from ragkit.words.bm25 import encode_query
 from ragkit_ingest import pool
 from ragkit_ingest.chunk import Sizes
 from ragkit_ingest.limits import Limits

@@ -6,9 +6,18 @@ import pytest
 
 from ragkit.errors import ConfigError
 from ragkit.models import Catalogue
-from ragkit.pricecheck import SOURCES, Key, Source, check_prices, check_to_json, compare_tables, litellm_row, our_table
-from ragkit.pricelist import Choice, Shape, chosen, compare, listed, parse_shape, per_unit
-from ragkit.table import text_table
+from ragkit.prices.check import (
+    SOURCES,
+    Key,
+    Source,
+    check_prices,
+    check_to_json,
+    compare_tables,
+    litellm_row,
+    our_table,
+)
+from ragkit.prices.listing import Choice, Shape, chosen, compare, listed, parse_shape, per_unit
+from ragkit.reports.table import text_table
 
 AT = datetime(2026, 11, 24, tzinfo=UTC)
 CATALOGUE = Catalogue.load()

@@ -3,8 +3,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ragkit.attempt import Attempt
 from ragkit.bill import Bill, Marks
+from ragkit.calls.attempt import Attempt
 from ragkit.models import Catalogue
 from ragkit.money import from_usd
 from ragkit.nouns import Account, Event, EventKind, Lane, Receipt, Usage

@@ -11,7 +11,7 @@ import pytest
 
 from ragkit.errors import ConfigError
 from ragkit.ledger import Posting
-from ragkit.reconcile import Difference, Line, concerning, read_invoice, reconcile, reconciliation_to_json
+from ragkit.reports.reconcile import Difference, Line, concerning, read_invoice, reconcile, reconciliation_to_json
 
 AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from ragkit.errors import ConfigError
 from ragkit.ledger import Bill, Cell
-from ragkit.plot import terminal_bars, write_png
-from ragkit.report import (
+from ragkit.reports.plot import terminal_bars, write_png
+from ragkit.reports.spending import (
     BYS,
     OF_EVENTS,
     By,

@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from ragkit.bm25 import encode_chunk, encode_query
 from ragkit.embed import Embedded
 from ragkit.errors import AuthFailed, ProviderError, Unavailable
 from ragkit.nouns import Account, Chunk, DocumentRecord, Hit, Query, Turn, Usage
@@ -27,6 +26,7 @@ from ragkit.retrieve import (
 )
 from ragkit.store import Candidates, IndexedChunk, IndexSchema
 from ragkit.stores.edge import EdgeStore, open_edge
+from ragkit.words.bm25 import encode_chunk, encode_query
 
 MEMORY = Path("/dev/shm")
 

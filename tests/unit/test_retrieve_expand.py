@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ragkit.bm25 import encode_query
-from ragkit.expand import NAMES, WEIGHT, expand
 from ragkit.nouns import Chunk, Hit, Sparse
+from ragkit.words.bm25 import encode_query
+from ragkit.words.expand import NAMES, WEIGHT, expand
 
 
 def hit(text: str, title: str = "") -> Hit:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from ragkit.attempt import Attempt, Call, Meter, Policy
+from ragkit.calls.attempt import Attempt, Call, Meter, Policy
+from ragkit.calls.retry import Retrying
 from ragkit.errors import (
     AuthFailed,
     BadRequest,
@@ -21,7 +22,6 @@ from ragkit.errors import (
     Unavailable,
 )
 from ragkit.nouns import Usage
-from ragkit.retry import Retrying
 
 BILLED = Usage(input=10, output=5)
 NOTHING = Usage()

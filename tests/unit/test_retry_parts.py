@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from ragkit.attempt import Attempt, Policy
+from ragkit.calls.attempt import Attempt, Policy
+from ragkit.calls.parts import Part, RetryingEmbedder, RetryingReranker
+from ragkit.calls.retry import Retrying
 from ragkit.embed import Embedded
 from ragkit.errors import AuthFailed, BudgetExceeded, ProviderError, RateLimited, Unavailable
 from ragkit.nouns import Chunk, Hit, Usage
 from ragkit.reorder import reorder
 from ragkit.rerank import Reranked
-from ragkit.retry import Retrying
-from ragkit.retry_parts import Part, RetryingEmbedder, RetryingReranker
 
 USED = Usage(input=7)
 NOTHING = Usage()

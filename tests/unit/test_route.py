@@ -8,12 +8,12 @@ from itertools import product
 
 import pytest
 
-from ragkit.complexity import Complexity
 from ragkit.errors import NoRoute
 from ragkit.models import Catalogue
 from ragkit.nouns import Model, Pressure, Usage
 from ragkit.route import RANKS, Policy, Session, Signals, choose, decide, follow
-from ragkit.route_cost import THINKING_TOKENS, Load, Market, Warmth, thinking_tokens
+from ragkit.routing.complexity import Complexity
+from ragkit.routing.cost import THINKING_TOKENS, Load, Market, Warmth, thinking_tokens
 
 MARKET = Market(Catalogue.load(), datetime(2026, 11, 23, tzinfo=UTC))
 EXTRACTIVE = Model("extractive", "extractive", "extractive")

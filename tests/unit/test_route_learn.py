@@ -9,15 +9,15 @@ from datetime import UTC, datetime
 import pytest
 
 from ragkit.bill import SIMULATED
-from ragkit.complexity import FLOORS, Complexity
 from ragkit.errors import ConfigError
 from ragkit.models import Catalogue
 from ragkit.nouns import Account, Event, Model, Receipt, Tier, Usage
 from ragkit.route import Signals, choose, gain_in
-from ragkit.route_cost import Load, Market
-from ragkit.route_learn import FEWEST, FEWEST_EACH, Line, fit_line, learn, right_at
-from ragkit.route_ratings import Asked, Rating, read_ratings
-from ragkit.tiers import RUNGS, Rung
+from ragkit.routing.complexity import FLOORS, Complexity
+from ragkit.routing.cost import Load, Market
+from ragkit.routing.learn import FEWEST, FEWEST_EACH, Line, fit_line, learn, right_at
+from ragkit.routing.ratings import Asked, Rating, read_ratings
+from ragkit.routing.tiers import RUNGS, Rung
 
 AT = datetime(2026, 11, 23, tzinfo=UTC)
 TWO: tuple[Rung, ...] = ("small", "large")

@@ -9,8 +9,8 @@ from ragkit.citation import Verified
 from ragkit.models import Catalogue
 from ragkit.nouns import Account, Chunk, Model, Prefix, Prompt, Query, Request, Route, Turn
 from ragkit.outcome import Outcome, Ready
-from ragkit.route_cost import Warmth
-from ragkit.routing import CONVERSATIONS, TALLIES, Router
+from ragkit.routing.cost import Warmth
+from ragkit.routing.signals import CONVERSATIONS, TALLIES, Router
 from ragkit.settings import RoutingSettings
 from ragkit.structured import answer_schema
 

@@ -15,7 +15,6 @@ import pytest
 from qdrant_client import AsyncQdrantClient, models
 from qdrant_edge import EdgeShard, Point, UpdateOperation
 
-from ragkit.bm25 import encode_document, encode_query
 from ragkit.errors import StoreError, StoreMismatch
 from ragkit.nouns import Chunk, DocumentRecord, DocumentVersion, Hit
 from ragkit.settings import StoreSettings
@@ -24,6 +23,7 @@ from ragkit.stores.codec import chunk_ids
 from ragkit.stores.edge import EdgeStore
 from ragkit.stores.edge_open import open_index
 from ragkit.stores.qdrant import open_qdrant
+from ragkit.words.bm25 import encode_document, encode_query
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning"),

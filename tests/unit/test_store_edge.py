@@ -16,7 +16,6 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from ragkit.bm25 import encode_document, encode_query
 from ragkit.errors import StoreCorrupt, StoreError, StoreLocked, StoreMismatch
 from ragkit.nouns import Chunk, DocumentRecord
 from ragkit.store import SCHEMA_VERSION, IndexedChunk, IndexSchema, StoreQuery
@@ -24,6 +23,7 @@ from ragkit.stores import edge_graph
 from ragkit.stores.edge import EdgeStore, open_edge
 from ragkit.stores.edge_files import read_through
 from ragkit.stores.edge_open import open_index
+from ragkit.words.bm25 import encode_document, encode_query
 
 LEXICAL = IndexSchema("test-1")
 DENSE = IndexSchema("test-1", "test:8", 8)

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from ragkit.match import match
 from ragkit.nouns import Chunk
-from ragkit.question import ask
-from ragkit.text import units, words
+from ragkit.words.match import match
+from ragkit.words.question import ask
+from ragkit.words.text import units, words
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from ragkit.bm25 import encode_document, encode_query
 from ragkit.errors import StoreCorrupt, StoreError
 from ragkit.nouns import Chunk, DocumentRecord
 from ragkit.settings import StoreSettings
 from ragkit.store import SCHEMA_VERSION, IndexedChunk, IndexSchema, StoreQuery
 from ragkit.stores.codec import chunk_ids, record_id, record_payload
 from ragkit.stores.qdrant import QdrantStore, open_qdrant
+from ragkit.words.bm25 import encode_document, encode_query
 
 SCHEMA = IndexSchema("test-1", "test:3", 3)
 META = {"chunking": "test-1", "embedder": "test:3", "dimensions": 3, "version": SCHEMA_VERSION}

@@ -1,0 +1,1 @@
+"""Caches of providers and our own: which prefix is worth keeping, who writes it, and answers that were given before."""

@@ -1,0 +1,1 @@
+"""Calls to what may fail: attempts, retries, and the gate before a provider."""

@@ -1,0 +1,1 @@
+"""The price table: its file, its compiled rows, its listing, and how it compares with others."""

@@ -1,0 +1,1 @@
+"""The choice of a model: what a question brings to it, what models cost and are good for, and how that is learnt."""

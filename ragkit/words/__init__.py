@@ -1,0 +1,1 @@
+"""Texts and questions as words: read once, compared often."""
