@@ -106,7 +106,7 @@ async def _ledger(settings: Settings) -> Finding:
 
 async def _learnt(settings: Settings, ledger: SqlLedger) -> str:
     """What the ledger has taught of tokenizers, beside what the price table guesses."""
-    catalogue = Catalogue.load(*filter(None, (settings.prices.file,)))
+    catalogue = Catalogue.of(settings.prices.file)
     calibrations = Calibrations(catalogue, ledger.counted)
     await calibrations.refresh()
     told = [_calibrated(catalogue.model(name), calibrations.spec(name)) for name in sorted(calibrations.learnt)]
@@ -121,7 +121,7 @@ def _calibrated(guessed: ModelSpec, learnt: ModelSpec) -> str:
 def _models(settings: Settings) -> Iterator[Finding]:
     now = datetime.now(UTC)
     try:
-        catalogue = Catalogue.load(*filter(None, (settings.prices.file,)))
+        catalogue = Catalogue.of(settings.prices.file)
         ladder = build_ladder(settings, catalogue, now)
     except RagkitError as error:
         yield Finding("models", "failed", str(error))

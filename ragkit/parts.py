@@ -58,7 +58,7 @@ class Parts:
         Prices, receipts and lifetimes of caches follow the clock, so that a replay can have one of its own.
         """
         prices = settings.prices.file
-        catalogue, ledger = Catalogue.load(*([prices] if prices else [])), open_ledger(settings)
+        catalogue, ledger = Catalogue.of(prices), open_ledger(settings)
         ladder = build_ladder(settings, catalogue, clock())
         return cls(
             settings,

@@ -103,7 +103,7 @@ def reconcile(
 def _catalogue(settings: Settings) -> Catalogue:
     from ragkit.models import Catalogue
 
-    return Catalogue.load(*filter(None, (settings.prices.file,)))
+    return Catalogue.of(settings.prices.file)
 
 
 async def _foresee(question: str, settings: Settings) -> Foreseen:

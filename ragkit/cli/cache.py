@@ -36,7 +36,7 @@ def report(
 
     settings = read_settings(store, None, config)
     prices, path = settings.prices.file, settings.store.path / FILE_NAME
-    catalogue = Catalogue.load() if prices is None else Catalogue.load(prices)
+    catalogue = Catalogue.of(prices)
     file = CacheFile(path if path.exists() else None)
     try:
         found = cache_report(file, catalogue, datetime.now(UTC), tenant)

@@ -113,7 +113,7 @@ def what_if(
 
     settings = read_settings(store, None, config)
     file = settings.prices.file
-    catalogue = Catalogue.load() if file is None else Catalogue.load(file)
+    catalogue = Catalogue.of(file)
     models = parse_models(model or (), catalogue)
     change = Change(models, k, None if ttl is None else parse_ttl(ttl), cache=not no_cache)
     found = replay(run(_receipts(settings, _span(since, until, "UTC"), tenant)), catalogue, change)

@@ -173,4 +173,4 @@ def _catalogue(config: Path | None) -> Catalogue:
     from ragkit.models import Catalogue
 
     file = load_settings(config).prices.file
-    return Catalogue.load() if file is None else Catalogue.load(file)
+    return Catalogue.of(file)

@@ -151,7 +151,7 @@ def _catalogue(config: Path | None) -> Catalogue:
     from ragkit.models import Catalogue
 
     file = load_settings(config).prices.file
-    return Catalogue.load() if file is None else Catalogue.load(file)
+    return Catalogue.of(file)
 
 
 def _day(at: datetime | None) -> datetime:

@@ -13,7 +13,7 @@ SECTIONS: dict[Kind, str] = {"embed": "embedder", "rerank": "reranker"}
 
 def priced_model(settings: Settings, provider: str, name: str, kind: Kind) -> ModelSpec:
     """Raises `UnpricedModel` for an unknown model, `ConfigError` for one that is retired, or not of this kind."""
-    catalogue = Catalogue.load(*filter(None, (settings.prices.file,)))
+    catalogue = Catalogue.of(settings.prices.file)
     spec = catalogue.model(name, at=datetime.now(UTC))
     if spec.kind != kind or spec.provider != provider:
         fit = [each for each in map(catalogue.model, catalogue.ids()) if (each.kind, each.provider) == (kind, provider)]

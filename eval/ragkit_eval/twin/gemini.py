@@ -210,7 +210,7 @@ async def generate(call: Call) -> Response:
     streamed = params["action"] == "streamGenerateContent"
     made = plan(call, call.body, params["model"])
     written = compose(call, made)
-    response_id = call.world.new_id("resp")
+    call.seen.request_id = response_id = call.world.new_id("resp")
     call.headers["x-gemini-service-tier"] = made.tier
     await call.wait_for_first_token()
     call.world.step_cache.commit(made.steps, call.seen.at)
