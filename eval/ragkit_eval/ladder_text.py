@@ -106,7 +106,8 @@ def _bounds(found: Ladder) -> str:
     table = text_table(("bound", "USD per million", "everything pulled is above it by"), bound_rows(found))
     return (
         f"{table}\nclairvoyant: arrivals, hot documents and the cheapest sufficient tier known in advance;"
-        "\nsame tiers: the same, but for the tiers, which are those that the router chose"
+        "\nsame tiers: the same, but for the tiers, which are those that the router chose;"
+        "\nwhat was copied, or answered by the answer cache, is free in both"
     )
 
 

@@ -19,6 +19,8 @@ NAMES = {
     "batch": "batch",
     "local": "local, quantized and speculative",
 }
+FREE = "answer cache"
+"""The last lever; what it answers asks no model at all."""
 NAIVE_MODEL = "anthropic/claude-opus-5-5"
 LOCAL = "vllm/twin-local"
 COUNTS = (5, 8, 12, 20)
@@ -39,7 +41,7 @@ ON: Mapping[str, Mapping[str, Any]] = {
 class Step:
     """A set-up: which levers are pulled, and which chunks are sent once reranking is one of them.
 
-    `free` adds what asks no model at all: the answer cache.
+    `free` adds the answer cache.
     """
 
     name: str
@@ -72,15 +74,17 @@ def one_after_the_other(evidence: Evidence) -> tuple[Step, ...]:
     for lever in LEVERS:
         pulled.append(lever)
         steps.append(Step(f"+ {NAMES[lever]}", frozenset(pulled), evidence))
-    return tuple(steps)
+    return (*steps, Step(f"+ {FREE}", all_but(), evidence, free=True))
 
 
 def each_alone(evidence: Evidence) -> tuple[Step, ...]:
-    return tuple(Step(f"only {NAMES[lever]}", frozenset((lever,)), evidence) for lever in LEVERS)
+    paid = (Step(f"only {NAMES[lever]}", frozenset((lever,)), evidence) for lever in LEVERS)
+    return (*paid, Step(f"only {FREE}", frozenset(), evidence, free=True))
 
 
 def each_left_out(evidence: Evidence) -> tuple[Step, ...]:
-    return tuple(Step(f"without {NAMES[lever]}", all_but(lever), evidence) for lever in LEVERS)
+    paid = (Step(f"without {NAMES[lever]}", all_but(lever), evidence, free=True) for lever in LEVERS)
+    return (*paid, Step(f"without {FREE}", all_but(), evidence))
 
 
 def all_but(*left_out: str) -> frozenset[str]:
@@ -88,9 +92,9 @@ def all_but(*left_out: str) -> frozenset[str]:
 
 
 def other_ways(evidence: Evidence) -> tuple[Step, ...]:
-    """Everything with other numbers of chunks, the usual one among them; and free answers."""
-    counted = [Step(f"all, {way.name}", all_but(), way) for way in (USUAL, *map(exactly, COUNTS))]
-    return (*counted, Step("all, and answers from the cache", all_but(), evidence, free=True))
+    """Everything with other numbers of chunks, the usual one among them."""
+    ways = dict.fromkeys((evidence, USUAL, *map(exactly, COUNTS)))
+    return tuple(Step(f"all, {way.name}", all_but(), way, free=True) for way in ways)
 
 
 def distinct(steps: Collection[Step]) -> tuple[Step, ...]:

@@ -52,8 +52,10 @@ def data(tmp_path: Path) -> Path:
 
 def test_the_ladder_pulls_one_lever_more_each_time() -> None:
     pulled = [len(step.levers) for step in one_after_the_other(USUAL)]
-    assert pulled == list(range(len(LEVERS) + 1))
-    assert [len(step.levers) for step in each_left_out(USUAL)] == [len(LEVERS) - 1] * len(LEVERS)
+    assert pulled == [*range(len(LEVERS) + 1), len(LEVERS)]
+    assert [step.free for step in one_after_the_other(USUAL)] == [False] * (len(LEVERS) + 1) + [True]
+    assert [len(step.levers) for step in each_left_out(USUAL)] == [len(LEVERS) - 1] * len(LEVERS) + [len(LEVERS)]
+    assert [step.free for step in each_left_out(USUAL)] == [True] * len(LEVERS) + [False]
     naive = Step("naive", frozenset()).overlay()
     assert naive["select"]["maximum"] == 40
     assert naive["reranker"] == {"name": "none"}
