@@ -223,7 +223,7 @@ class Ragkit:
         account: Account | None = None,
         selected: bool = False,
     ) -> tuple[Hit, ...]:
-        """The `k` best hits of all that are reranked; with `selected` only those an answer would be made from."""
+        """The `k` best hits of all that are reranked; with `selected` those of them an answer would be made from."""
         if isinstance(question, str):
             depth = max(k or 0, self._settings.retrieval.k)
             question = make_query(question, self._settings, k=depth, filters=filters, account=account)
@@ -232,7 +232,8 @@ class Ragkit:
         async with checkout(order):
             found = await self._retrieve(query, store, order)
             ranked = await self._rerank(query.text, found.hits, order)
-        return _select(ranked.hits, self._settings)[0] if selected else ranked.hits[:k]
+        kept = _select(ranked.hits, self._settings)[0] if selected else ranked.hits
+        return kept[:k]
 
     async def rerank(self, question: str, hits: Sequence[Hit], *, account: Account | None = None) -> tuple[Hit, ...]:
         """Those of the hits, of whatever origin, that an answer would be made from, best first."""

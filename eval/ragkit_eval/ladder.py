@@ -117,7 +117,7 @@ def run_ladder(data: Path, folder: Path, inputs: Inputs, progress: Callable[[Pro
     jobs = [_Job(data, folder, inputs, step) for step in steps]
     found = {it.step.what: it for it in _replay_all(jobs, progress)}
     whole = found[Step("", all_but(), evidence, free=True).what].outcomes
-    plain = found[Step("", all_but("caching"), evidence).what].outcomes
+    plain = found[Step("", all_but("caching"), evidence, free=True).what].outcomes
     local = plan_local(whole, inputs)
     rungs, alone, left_out, ways = (
         tuple(rung_of(step, found[step.what], workload, local) for step in group) for group in groups

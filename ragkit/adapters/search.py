@@ -12,7 +12,7 @@ from ragkit.nouns import Account, Hit
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """How a retriever asks: `k` chunks are reranked; unless `selected` is off, it gets those an answer would use."""
+    """How a retriever asks: it gets at most `k` chunks, and unless `selected` is off those that an answer would use."""
 
     k: int | None = None
     filters: Mapping[str, str] = field(default_factory=dict)
