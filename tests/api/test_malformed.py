@@ -6,7 +6,6 @@ import itertools
 import json
 import re
 import socket
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -113,15 +112,12 @@ def test_every_malformed_body_is_refused_in_one_sentence(start: Any) -> None:
     running = start()
     with running.client(running.key()) as client:
         running.upload(client, a_md="# A\n\nA is the first letter.\n")
-        asked, slow = 0, []
+        asked = 0
         for path, body in bodies():
-            began = time.perf_counter()
             reply = client.post(path, content=body, headers=JSON_TYPE)
-            slow.append(time.perf_counter() - began)
             check(reply, (path, body[:80]))
             asked += 1
     assert asked >= 300
-    assert sorted(slow)[int(len(slow) * 0.5)] < 0.1
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 from pydantic import BaseModel
@@ -149,16 +148,6 @@ async def test_documents_cannot_break_the_json() -> None:
     parsed = answer_schema().parse((await ExtractiveProvider().complete(asked)).text)
     assert parsed.draft.abstained is False
     assert verify(parsed, asked.prompt.citable).citations
-
-
-def test_five_full_chunks_take_a_few_milliseconds() -> None:
-    chunks = [
-        chunk(f"Part {place}. " + "The quick fox of Lom jumps over 12 dogs because it can. " * 23, name=str(place))
-        for place in range(5)
-    ]
-    began = time.perf_counter()
-    extract("Why does the quick fox jump over the dogs of Lom?", chunks)
-    assert time.perf_counter() - began < 0.2
 
 
 def test_a_list_of_questions_does_not_answer_one_of_them() -> None:

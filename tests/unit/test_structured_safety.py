@@ -114,6 +114,6 @@ def test_links_of_a_document_that_is_not_cited_do_not_count() -> None:
 )
 def test_hostile_repetition_takes_no_time(piece: str) -> None:
     text = piece * 10_000
-    began = time.perf_counter()
+    began = time.process_time()
     make_safe(text, Sources([text]))
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2

@@ -85,7 +85,7 @@ def test_names_and_numbers_are_marked() -> None:
 def test_hostile_repetition_takes_no_time(piece: str) -> None:
     text = piece * 5_000
     chunk = Chunk("c", "c", "c.md", f"{text} metres\n\n{text}", 0, 10, 0, 10)
-    began = time.perf_counter()
+    began = time.process_time()
     for question in ("How long is it?", "When was it?", "Where is A?", "Why?", "How do I?", text):
         match(question, [chunk])
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
