@@ -17,7 +17,6 @@ from ragkit_api.app import create_app
 from ragkit_api.log import log_to_stderr
 from ragkit_api.pauses import shorten
 from ragkit_api.records import Records
-from ragkit_api.repeating import check_lease
 
 GRACE = 5
 """Seconds beyond the drain that the server gives connections to end by themselves."""
@@ -85,7 +84,6 @@ def is_loopback(host: str) -> bool:
 
 def serve(settings: Settings, welcome: Callable[[str, bool], None]) -> None:
     """Run until a signal; `welcome` is told the address, once it is answered there, and whether there are keys."""
-    check_lease(settings)
     keyed = asyncio.run(check_open(settings))
     log_to_stderr()
     sys.setswitchinterval(TURN)

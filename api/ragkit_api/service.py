@@ -21,7 +21,7 @@ from ragkit_api.keys import Key, Ring
 from ragkit_api.observe import Metrics
 from ragkit_api.overload import Deadlines, Gate, Limits, Rates
 from ragkit_api.records import Records
-from ragkit_api.repeating import SHARE, check_lease
+from ragkit_api.repeating import SHARE
 from ragkit_api.secret import read_secret
 from ragkit_api.spans import Spans, open_spans
 
@@ -141,7 +141,6 @@ class Service:
 @asynccontextmanager
 async def open_service(settings: Settings) -> AsyncIterator[Service]:
     """Everything is closed in the reverse order; what is not settled by then is settled first."""
-    check_lease(settings)
     async with AsyncExitStack() as stack:
         rag = await stack.enter_async_context(Ragkit.open(settings, compute=stack.enter_context(beside())))
         records = Records(settings)

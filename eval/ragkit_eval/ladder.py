@@ -116,8 +116,8 @@ def run_ladder(data: Path, folder: Path, inputs: Inputs, progress: Callable[[Pro
     steps = distinct([step for group in groups for step in group])
     jobs = [_Job(data, folder, inputs, step) for step in steps]
     found = {it.step.what: it for it in _replay_all(jobs, progress)}
-    whole = found[Step("", all_but(), evidence, free=True).what].outcomes
-    plain = found[Step("", all_but("caching"), evidence, free=True).what].outcomes
+    whole = found[Step("", all_but(), evidence).what].outcomes
+    plain = found[Step("", all_but("caching"), evidence).what].outcomes
     local = plan_local(whole, inputs)
     rungs, alone, left_out, ways = (
         tuple(rung_of(step, found[step.what], workload, local) for step in group) for group in groups
@@ -164,6 +164,7 @@ async def _enough(workload: Workload, folder: Path, inputs: Inputs) -> Evidence:
     sample = workload.data.sample(CALIBRATED, inputs.seed + 1)
     found = await weigh(ways, sample, Library(folder), "calibration")
     naive = next(it.in_context for it in found if it.evidence == EVERY_CHUNK)
+    # Shares of some hundred questions: half a point exactly is within the tolerance.
     lost = {it.evidence: round(naive - it.in_context, 6) for it in found}
     enough = [it for it in found if it.evidence != EVERY_CHUNK and lost[it.evidence] <= TOLERANCE / 2]
     return min(enough, key=lambda it: it.tokens).evidence if enough else by_score(0.0)

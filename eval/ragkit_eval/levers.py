@@ -9,7 +9,7 @@ from typing import Any
 from ragkit_eval.evidence import EVERY_CHUNK, USUAL, Evidence, exactly
 from ragkit_eval.sandbox import merged
 
-LEVERS = ("caching", "routing", "reranking", "structured", "batch", "local")
+LEVERS = ("caching", "routing", "reranking", "structured", "batch", "local", "answers")
 """In the order in which the ladder pulls them; structured answers and batches are not settings but ways of asking."""
 NAMES = {
     "caching": "prompt caching",
@@ -18,9 +18,8 @@ NAMES = {
     "structured": "structured output",
     "batch": "batch",
     "local": "local, quantized and speculative",
+    "answers": "answer cache",
 }
-FREE = "answer cache"
-"""The last lever; what it answers asks no model at all."""
 NAIVE_MODEL = "anthropic/claude-opus-5-5"
 LOCAL = "vllm/twin-local"
 COUNTS = (5, 8, 12, 20)
@@ -34,25 +33,22 @@ ON: Mapping[str, Mapping[str, Any]] = {
     "caching": {"cache": {"prefix": True}},
     "routing": {"answer": {"model": "auto"}},
     "local": {"tiers": {"local": {"model": LOCAL}}},
+    "answers": {"cache": {"answers": True}},
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A set-up: which levers are pulled, and which chunks are sent once reranking is one of them.
-
-    `free` adds the answer cache.
-    """
+    """A set-up: which levers are pulled, and which chunks are sent once reranking is one of them."""
 
     name: str
     levers: frozenset[str]
     evidence: Evidence = USUAL
-    free: bool = False
 
     @property
-    def what(self) -> tuple[frozenset[str], Evidence, bool]:
+    def what(self) -> tuple[frozenset[str], Evidence]:
         """Everything but its name."""
-        return self.levers, self.sent, self.free
+        return self.levers, self.sent
 
     @property
     def sent(self) -> Evidence:
@@ -63,8 +59,7 @@ class Step:
         """The settings of the step."""
         pulled = [ON[lever] for lever in LEVERS if lever in self.levers and lever in ON]
         alone = {"answer": {"model": LOCAL}} if "local" in self.levers and "routing" not in self.levers else {}
-        cached = {"cache": {"answers": True}} if self.free else {}
-        return merged(NAIVE, *pulled, self.sent.overlay(), alone, cached)
+        return merged(NAIVE, *pulled, self.sent.overlay(), alone)
 
 
 def one_after_the_other(evidence: Evidence) -> tuple[Step, ...]:
@@ -74,17 +69,15 @@ def one_after_the_other(evidence: Evidence) -> tuple[Step, ...]:
     for lever in LEVERS:
         pulled.append(lever)
         steps.append(Step(f"+ {NAMES[lever]}", frozenset(pulled), evidence))
-    return (*steps, Step(f"+ {FREE}", all_but(), evidence, free=True))
+    return tuple(steps)
 
 
 def each_alone(evidence: Evidence) -> tuple[Step, ...]:
-    paid = (Step(f"only {NAMES[lever]}", frozenset((lever,)), evidence) for lever in LEVERS)
-    return (*paid, Step(f"only {FREE}", frozenset(), evidence, free=True))
+    return tuple(Step(f"only {NAMES[lever]}", frozenset((lever,)), evidence) for lever in LEVERS)
 
 
 def each_left_out(evidence: Evidence) -> tuple[Step, ...]:
-    paid = (Step(f"without {NAMES[lever]}", all_but(lever), evidence, free=True) for lever in LEVERS)
-    return (*paid, Step(f"without {FREE}", all_but(), evidence))
+    return tuple(Step(f"without {NAMES[lever]}", all_but(lever), evidence) for lever in LEVERS)
 
 
 def all_but(*left_out: str) -> frozenset[str]:
@@ -94,12 +87,12 @@ def all_but(*left_out: str) -> frozenset[str]:
 def other_ways(evidence: Evidence) -> tuple[Step, ...]:
     """Everything with other numbers of chunks, the usual one among them."""
     ways = dict.fromkeys((evidence, USUAL, *map(exactly, COUNTS)))
-    return tuple(Step(f"all, {way.name}", all_but(), way, free=True) for way in ways)
+    return tuple(Step(f"all, {way.name}", all_but(), way) for way in ways)
 
 
 def distinct(steps: Collection[Step]) -> tuple[Step, ...]:
     """Without those that only differ in their name."""
-    found: dict[tuple[frozenset[str], Evidence, bool], Step] = {}
+    found: dict[tuple[frozenset[str], Evidence], Step] = {}
     for step in steps:
         found.setdefault(step.what, step)
     return tuple(found.values())

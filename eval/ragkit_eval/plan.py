@@ -126,13 +126,13 @@ async def _make_plan(choosing: Workload, checking: Workload, rehearsal: _Rehears
 
 
 def _steps(ways: Sequence[Evidence]) -> list[Step]:
-    """Everything for each way; each lever left out for the last one, which holds the most answers."""
+    """All levers but the answer cache for each way; each left out for the last one, which holds the most answers."""
     last = ways[-1]
-    steps = [Step(f"everything, {way.name}", all_but(), way) for way in ways]
-    steps += [Step(f"no local model, {way.name}", all_but("local"), way) for way in ways]
-    steps.append(Step(f"everything and the answer cache, {last.name}", all_but(), last, free=True))
-    steps += [Step(f"no {NAMES[it]}, {last.name}", all_but(it), last) for it in ("caching", "batch")]
-    return [*steps, Step(f"no local model, no routing, {last.name}", all_but("local", "routing"), last)]
+    steps = [Step(f"everything, {way.name}", all_but("answers"), way) for way in ways]
+    steps += [Step(f"no local model, {way.name}", all_but("answers", "local"), way) for way in ways]
+    steps.append(Step(f"everything and the answer cache, {last.name}", all_but(), last))
+    steps += [Step(f"no {NAMES[it]}, {last.name}", all_but("answers", it), last) for it in ("caching", "batch")]
+    return [*steps, Step(f"no local model, no routing, {last.name}", all_but("answers", "local", "routing"), last)]
 
 
 def _halves(data: Dataset, inputs: Inputs) -> tuple[Workload, Workload]:
@@ -186,5 +186,6 @@ def _choose(options: Sequence[Option], wishes: Wishes, monthly: int) -> Option |
 def _routing_gain(options: Sequence[Option]) -> float:
     """What routing saves on a question, all other levers pulled, in pico-dollars."""
     without = options[-1]
-    routed = next(it for it in options if it.rung.step.what == (all_but("local"), without.rung.step.evidence, False))
+    wanted = (all_but("answers", "local"), without.rung.step.evidence)
+    routed = next(it for it in options if it.rung.step.what == wanted)
     return without.each_pico - routed.each_pico

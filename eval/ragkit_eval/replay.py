@@ -101,7 +101,7 @@ def _settings(step: Step, twin: RunningTwin) -> Settings:
 
 
 def _folder(step: Step) -> str:
-    return "-".join((*sorted(step.levers), step.sent.name.replace(" ", "-"), str(step.free)))
+    return "-".join((*sorted(step.levers), step.sent.name.replace(" ", "-")))
 
 
 class _Replayer:

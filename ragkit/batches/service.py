@@ -92,26 +92,20 @@ class Batches:
 
     async def advance(self, job_id: str, *, schema: type[Any] | None = None, account: Account | None = None) -> Report:
         """Do what can be done for a job without waiting for a provider's batches; also after a crash, at any step."""
-        async with self._lane() as (lane, journal):
-            await self._job(journal, job_id, account, schema)
-            async with journal.working_on(job_id):
-                job = await self._job(journal, job_id, account, schema)
-                return await _reported(await lane.advance(job, schema), journal)
+        async with self._working_on(job_id, account) as (lane, journal, job):
+            check_schema(job, schema)
+            return await _reported(await lane.advance(job, schema), journal)
 
     async def collect(self, job_id: str, *, schema: type[Any] | None = None, account: Account | None = None) -> Report:
         """Take what has ended and continue the rest; also after a crash, at whatever step."""
-        async with self._lane() as (lane, journal):
-            await self._job(journal, job_id, account, schema)
-            async with journal.working_on(job_id):
-                job = await self._job(journal, job_id, account, schema)
-                return await _reported(await lane.collect(job, schema), journal)
+        async with self._working_on(job_id, account) as (lane, journal, job):
+            check_schema(job, schema)
+            return await _reported(await lane.collect(job, schema), journal)
 
     async def find(self, job_id: str, *, account: Account | None = None) -> Job | None:
         """A tenant's own job, if it is there."""
-        tenant = self._parts.settings.tenant if account is None else account.tenant
         async with opened(self._parts.settings.store.path) as journal:
-            job = await journal.run(lambda it: it.job(job_id))
-        return None if job is None or job.account.tenant != tenant else job
+            return await self._own(journal, job_id, account)
 
     async def report(self, job_id: str, *, account: Account | None = None) -> Report:
         """As the journal alone says."""
@@ -127,10 +121,8 @@ class Batches:
 
     async def cancel(self, job_id: str, *, account: Account | None = None) -> Report:
         """Stop a job: what was worked off by now is kept and billed; collect it once the providers have stopped."""
-        async with self._lane() as (lane, journal):
-            await self._job(journal, job_id, account)
-            async with journal.working_on(job_id):
-                return await _reported(await lane.drop(await self._job(journal, job_id, account)), journal)
+        async with self._working_on(job_id, account) as (lane, journal, job):
+            return await _reported(await lane.drop(job), journal)
 
     def jobs(self, tenant: str | None = None, most: int | None = None) -> tuple[Report, ...]:
         """The jobs of a tenant, the oldest first; of more than `most` the latest."""
@@ -149,17 +141,25 @@ class Batches:
         payer = self._parts.payer(queries[0].account, self._env.now())
         return quote(prepared, payer, answer_schema(schema), settings.baseline.output_tokens)
 
-    async def _job(
-        self, journal: JournalThread, job_id: str, account: Account | None, *schema: type[Any] | None
-    ) -> Job:
-        """A tenant's own job; that there is another tenant's of this name is not told. A schema has to be the job's."""
+    async def _own(self, journal: JournalThread, job_id: str, account: Account | None) -> Job | None:
+        """A tenant's own job; that there is another tenant's of this name is not told."""
         tenant = self._parts.settings.tenant if account is None else account.tenant
         job = await journal.run(lambda it: it.job(job_id))
-        if job is None or job.account.tenant != tenant:
+        return None if job is None or job.account.tenant != tenant else job
+
+    async def _job(self, journal: JournalThread, job_id: str, account: Account | None) -> Job:
+        job = await self._own(journal, job_id, account)
+        if job is None:
             raise ConfigError(f"there is no job '{job_id}' here: `ragkit batch list` shows them")
-        for given in schema:
-            check_schema(job, given)
         return job
+
+    @asynccontextmanager
+    async def _working_on(self, job_id: str, account: Account | None) -> AsyncIterator[tuple[Lane, JournalThread, Job]]:
+        """A tenant's own job as it stands once nobody else works on it; for another one nothing is locked."""
+        async with self._lane() as (lane, journal):
+            await self._job(journal, job_id, account)
+            async with journal.working_on(job_id):
+                yield lane, journal, await self._job(journal, job_id, account)
 
     @asynccontextmanager
     async def _lane(self, *, heal: bool = True) -> AsyncIterator[tuple[Lane, JournalThread]]:

@@ -56,14 +56,16 @@ def fit(
     settings = read_settings(store, tenant, config)
     own = [name for name in ("medium", "large") if getattr(settings.routing, name) is not None]
     fitted = _by_ledger(settings, since, quality) if outcomes is None else _by_outcomes(outcomes, quality)
-    written = not dry_run and fitted.scorer is not None
-    if written:
-        _save(fitted, out)
+    scorer = None if dry_run else fitted.scorer
+    if scorer is not None:
+        from ragkit.routing.file import save
+
+        save(scorer, out)
     if as_json:
-        print_json({**fitted.found, "file": str(out) if written else None})
+        print_json({**fitted.found, "file": None if scorer is None else str(out)})
         return
     lines = list(fitted.lines)
-    if written:
+    if scorer is not None:
         typer.echo(f'[routing]\nfile = "{out}"')
         lines += [f"take {' and '.join(own)} out of [routing]: it would come before what was fitted"] if own else []
     lines += ["nothing was written: a dry run"] if dry_run else []
@@ -95,13 +97,6 @@ def _by_ledger(settings: Settings, since: str, quality: float) -> Fitted:
     found = learn(*run(_rated(settings, since)), (policy.medium, policy.large), wanted=quality)
     better = replace(scorer, floors=(found.best.medium, found.best.large)) if found.better else None
     return Fitted(better, _learnt_to_json(found), tuple(_learnt_to_lines(found)))
-
-
-def _save(fitted: Fitted, out: Path) -> None:
-    from ragkit.routing.file import save
-
-    if fitted.scorer is not None:
-        save(fitted.scorer, out)
 
 
 async def _rated(settings: Settings, since: str) -> tuple[list[Asked], list[Rating]]:

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from postgres import new_schema
 from ragkit import Ragkit, load_settings
 from ragkit.budget import Budget
 from ragkit.ledgers.sql import Options, SqlLedger
@@ -56,17 +56,8 @@ def dsn(request: pytest.FixtureRequest) -> Iterator[str]:
     if request.param == "sqlite":
         yield ""
         return
-    server = os.environ.get("RAGKIT_TEST_POSTGRES")
-    if not server:
-        pytest.skip("set RAGKIT_TEST_POSTGRES to the DSN of a PostgreSQL server")
-    import psycopg
-    from psycopg.conninfo import make_conninfo
-
-    schema = f"chaos_{uuid.uuid4().hex}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {schema}")
-        yield make_conninfo(server, options=f"-csearch_path={schema}")
-        connection.execute(f"DROP SCHEMA {schema} CASCADE")
+    with new_schema() as schema:
+        yield schema.dsn
 
 
 @pytest.fixture
