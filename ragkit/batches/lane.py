@@ -32,9 +32,9 @@ from ragkit.batches.sending import Env, Sender
 from ragkit.batches.settling import Desk, purchase
 from ragkit.checkout import Payer
 from ragkit.citation import Rules
-from ragkit.errors import BudgetExceeded, InvalidAnswer, ProviderError
+from ragkit.errors import BudgetExceeded, InvalidAnswer, ProviderError, Refused
 from ragkit.ledger import Purchase
-from ragkit.nouns import Answer, Query
+from ragkit.nouns import Answer, Query, Receipt
 from ragkit.outcome import Ready
 from ragkit.parts import Parts
 from ragkit.present import answer_to_json
@@ -150,7 +150,11 @@ class Lane:
         self._env.at("prepared")
 
     async def _prepare_one(self, item: Item, job: Job, schema: type[Any] | None) -> None:
-        made = await self._asker.prepare(_query(item, job, schema))
+        try:
+            made = await self._asker.prepare(_query(item, job, schema))
+        except (InvalidAnswer, Refused) as error:  # of a free model, which answers at once: the others go on
+            await self._journal.put_items(_failed(item, str(error), error.receipt))
+            return
         if isinstance(made, Answer):
             await self._journal.put_items(replace(item, state="answered", answer=answer_to_json(made)))
             return
@@ -222,8 +226,7 @@ class Lane:
                 answer = await self._asker.answer(_query(item, job, schema), purchase=item.live)
                 done = replace(item, state="answered", reason="", answer=answer_to_json(answer))
             except (BudgetExceeded, ProviderError, InvalidAnswer) as error:
-                bill = None if error.receipt is None else {"receipt": receipt_to_json(error.receipt)}
-                done = replace(item, state="failed", reason=f"live, for the deadline: {error}", answer=bill)
+                done = _failed(item, f"live, for the deadline: {error}", error.receipt)
             self._env.at("asked live")
             await self._journal.put_items(done)
 
@@ -234,8 +237,7 @@ class Lane:
                 found = replace(item, state="live", attempt=item.attempt + 1)
             else:
                 receipt = await self._parts.ledger.receipt(job.account.tenant, item.live)
-                bill = None if receipt is None else {"receipt": receipt_to_json(receipt)}
-                found = replace(item, state="failed", reason=INTERRUPTED, answer=bill)
+                found = _failed(item, INTERRUPTED, receipt)
             await self._journal.put_items(found)
 
     async def _close(self, job: Job) -> Job:
@@ -258,6 +260,12 @@ def _refuse(journal: Journal, job: Job, parts: Sequence[Part], reason: str) -> N
         for part in parts:
             journal.put_part(replace(part, state="refused", reason=reason))
         journal.put_job(replace(job, state="refused", reason=reason))
+
+
+def _failed(item: Item, reason: str, receipt: Receipt | None) -> Item:
+    """A question without an answer, with the bill for it if there is one."""
+    bill = None if receipt is None else {"receipt": receipt_to_json(receipt)}
+    return replace(item, state="failed", reason=reason, answer=bill)
 
 
 def _query(item: Item, job: Job, schema: type[Any] | None) -> Query:

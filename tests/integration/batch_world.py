@@ -18,7 +18,7 @@ from ragkit.nouns import Account, Receipt
 from ragkit.settings import Settings
 from ragkit_eval.twin.fixture import RunningTwin
 
-KEYED = ("anthropic", "openai", "gemini")
+KEYED = ("anthropic", "openai", "gemini", "vllm")
 MANUAL = """# Pump manual
 
 ## Filters

@@ -26,6 +26,7 @@ MODELS = (
     "gemini/gemini-3.8-flash",
 )
 HAIKU = MODELS[0]
+LOCAL = "vllm/twin-local"
 QUICK = (HAIKU, "openai/gpt-6-luna", "gemini/gemini-3.8-flash")
 EVERY = [pytest.param(model, marks=() if model in QUICK else pytest.mark.slow) for model in MODELS]
 ONE = [pytest.param(model, marks=() if model == HAIKU else pytest.mark.slow) for model in MODELS]
@@ -240,6 +241,19 @@ async def test_free_answers_need_no_batch(tmp_path: Path, twin: RunningTwin) -> 
         report = await batches.submit(["What is the capital of Mongolia?"])
     assert report.job.state == "done" and report.parts == ()
     assert report.items[0].answer is not None and report.items[0].answer["abstained"]
+
+
+async def test_a_free_model_that_breaks_the_schema_fails_its_question_and_not_the_job(
+    tmp_path: Path, twin: RunningTwin
+) -> None:
+    twin.faults.set([Fault("schema_break")])
+    async with opened(tmp_path, twin, LOCAL) as (rag, batches):
+        report = await batches.submit(QUESTIONS)
+        audit = await rag.parts.ledger.audit()
+    assert (report.job.state, report.counts) == ("done", {"failed": 3})
+    assert all("breaks its schema" in item.reason for item in report.items)
+    assert all(item.answer is not None and item.answer["receipt"]["cost_usd"] == "0" for item in report.items)
+    assert audit.open_holds == 0
 
 
 async def test_bad_questions_are_refused_before_anything_happens(tmp_path: Path, twin: RunningTwin) -> None:
