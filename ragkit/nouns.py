@@ -36,7 +36,10 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of a document; `document_text[start:end] == text`."""
+    """A piece of a document; `document_text[start:end] == text`.
+
+    `context` says what the document says around it: it is found by that, and never quoted from it.
+    """
 
     id: str
     document_id: str
@@ -49,6 +52,7 @@ class Chunk:
     title: str = ""
     section: tuple[str, ...] = ()
     page: int | None = None
+    context: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ class DocumentRecord:
     """The commit record: only chunks of its `revision` are visible.
 
     `revision` hashes content and chunking, so that what is half-written by a crash can never pass for committed.
-    `version` counts the commits of this source, from 1. `history` has the last of them, this one at its end.
+    `version` counts the commits of this source, from 1. `history` has the last of them, this one at its end. `context`
+    tells by what the contexts of this revision's chunks were made, empty while some are missing.
     """
 
     id: str
@@ -37,3 +38,4 @@ class DocumentRecord:
     modified: datetime
     metadata: Mapping[str, str] = field(default_factory=dict)
     history: tuple[DocumentVersion, ...] = ()
+    context: str = ""

@@ -9,7 +9,7 @@ The commit protocol, the same for all of them:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -118,12 +118,24 @@ class Store(Protocol):
         """The visible chunks of a document in their order."""
         ...
 
-    async def pending_dense(self, tenant: str, limit: int) -> tuple[Chunk, ...]:
-        """Visible chunks that have no dense vector yet."""
+    async def pending_dense(self, tenant: str, limit: int, but: Collection[str] = ()) -> tuple[Chunk, ...]:
+        """Visible chunks that have no dense vector yet, without those of the documents `but`."""
         ...
 
     async def set_dense(self, tenant: str, vectors: Sequence[tuple[Chunk, tuple[float, ...]]]) -> int:
         """Add dense vectors to a tenant's visible chunks; how many. Chunks that were replaced meanwhile are skipped."""
+        ...
+
+    async def set_contexts(self, tenant: str, contexts: Sequence[tuple[Chunk, Sparse]]) -> int:
+        """Give visible chunks the context that they come with, and the lexical vector that goes with it; how many.
+
+        Those that have it already, and those that were replaced meanwhile, are skipped. A dense vector goes that was
+        made without it.
+        """
+        ...
+
+    async def mark_contexts(self, tenant: str, records: Sequence[DocumentRecord]) -> None:
+        """Write down by what the contexts of documents were made, `record.context`; not for a replaced revision."""
         ...
 
     async def optimize(self) -> bool:

@@ -39,7 +39,7 @@ class Embedding:
                 return  # none left, or none that is still wanted
 
     async def _embed(self, chunks: Sequence[Chunk], report: Callable[[int], None]) -> None:
-        texts = [index_text(chunk.title, chunk.section, chunk.text) for chunk in chunks]
+        texts = [index_text(chunk.title, chunk.section, chunk.text, chunk.context) for chunk in chunks]
         try:
             embedded = await self._embedder.embed_documents(texts)
         except RagkitError as error:

@@ -26,6 +26,8 @@ CHUNK = "chunk"
 PLACE = [TENANT, CHUNK]
 """The payload fields that tell where a chunk belongs."""
 RECORD = "record"
+CONTEXT = "context"
+"""Of a chunk its context; of a record by what those of its chunks were made, after the revision that they belong to."""
 RECORD_FIELDS = ("id", "source", "title", "revision", "version", "chunks", "characters")
 
 OVERSAMPLING = 2.0
@@ -91,6 +93,8 @@ def chunk_payload(item: IndexedChunk) -> dict[str, Any]:
     if item.metadata:
         facts = [fact(key, value) for key, value in item.metadata]
         payload[FACTS] = facts if len(facts) > 1 else facts[0]
+    if chunk.context:
+        payload[CONTEXT] = chunk.context
     return payload
 
 
@@ -101,8 +105,9 @@ def read_chunk(payload: Mapping[str, Any]) -> Chunk:
 def read_revision(payload: Mapping[str, Any]) -> tuple[str, Chunk]:
     """A stored chunk and the revision of its document that it is a part of."""
     ordinal, chunk, start, end, tokens, page, document, revision, source, title, section = json.loads(payload[CHUNK])
-    text = payload["text"]
-    return revision, Chunk(chunk, document, source, text, start, end, ordinal, tokens, title, tuple(section), page)
+    text, context = payload["text"], payload.get(CONTEXT, "")
+    place = (start, end, ordinal, tokens, title, tuple(section), page)
+    return revision, Chunk(chunk, document, source, text, *place, context)
 
 
 def read_place(payload: Mapping[str, Any]) -> Stored:
@@ -111,12 +116,23 @@ def read_place(payload: Mapping[str, Any]) -> Stored:
     return Stored(ordinal, chunk, document, revision)
 
 
+def has_context(payload: Mapping[str, Any], chunk: Chunk) -> bool:
+    """Whether there is nothing to do for a stored point: it has the chunk's context, or is another chunk by now."""
+    return read_place(payload).chunk != chunk.id or payload.get(CONTEXT, "") == chunk.context
+
+
 def record_payload(record: DocumentRecord) -> dict[str, Any]:
     """One field beside the tenant, for the reason that a chunk has three."""
     fields = {name: getattr(record, name) for name in RECORD_FIELDS}
     history = [(it.number, it.digest, it.committed.isoformat(), it.chunks, it.characters) for it in record.history]
     own = {**fields, "modified": record.modified.isoformat(), "metadata": dict(record.metadata), "history": history}
-    return {TENANT: record.tenant, RECORD: _pack(own)}
+    payload = {TENANT: record.tenant, RECORD: _pack(own)}
+    return {**payload, **context_payload(record)} if record.context else payload
+
+
+def context_payload(record: DocumentRecord) -> dict[str, str]:
+    """A field of its own, so that it can be set without the rest; it counts for its revision only."""
+    return {CONTEXT: f"{record.revision} {record.context}"}
 
 
 def read_record(payload: Mapping[str, Any]) -> DocumentRecord:
@@ -126,7 +142,9 @@ def read_record(payload: Mapping[str, Any]) -> DocumentRecord:
         DocumentVersion(number, digest, datetime.fromisoformat(committed), chunks, characters)
         for number, digest, committed, chunks, characters in fields.pop("history")
     )
-    return DocumentRecord(tenant=payload[TENANT], modified=modified, history=history, **fields)
+    revision, _, made_by = payload.get(CONTEXT, "").partition(" ")
+    context = made_by if revision == fields["revision"] else ""
+    return DocumentRecord(tenant=payload[TENANT], modified=modified, history=history, context=context, **fields)
 
 
 @lru_cache(maxsize=4096)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 from asyncio.subprocess import Process
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from ragkit.errors import StoreError
-from ragkit.nouns import Chunk, DocumentRecord
+from ragkit.nouns import Chunk, DocumentRecord, Sparse
 from ragkit.store import Candidates, IndexedChunk, IndexSchema, Reconciliation, StoreInfo, StoreQuery
 from ragkit.stores import edge_graph
 from ragkit.stores.edge_errors import engine_errors
@@ -81,11 +81,17 @@ class EdgeStore:
     async def chunks(self, tenant: str, document_id: str) -> tuple[Chunk, ...]:
         return await self._run(self._readers, self._index.chunks, tenant, document_id)
 
-    async def pending_dense(self, tenant: str, limit: int) -> tuple[Chunk, ...]:
-        return await self._run(self._readers, self._index.pending_dense, tenant, limit)
+    async def pending_dense(self, tenant: str, limit: int, but: Collection[str] = ()) -> tuple[Chunk, ...]:
+        return await self._run(self._readers, self._index.pending_dense, tenant, limit, but)
 
     async def set_dense(self, tenant: str, vectors: Sequence[tuple[Chunk, tuple[float, ...]]]) -> int:
         return await self._run(self._writer, self._index.set_dense, tenant, vectors)
+
+    async def set_contexts(self, tenant: str, contexts: Sequence[tuple[Chunk, Sparse]]) -> int:
+        return await self._run(self._writer, self._index.set_contexts, tenant, contexts)
+
+    async def mark_contexts(self, tenant: str, records: Sequence[DocumentRecord]) -> None:
+        await self._run(self._writer, self._index.mark_contexts, tenant, records)
 
     async def optimize(self) -> bool:
         """Rebuild in a child, beside questions and writes; one rebuild at a time."""

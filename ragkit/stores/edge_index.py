@@ -7,7 +7,7 @@ chunks before it writes the record and the record before it deletes, which outli
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -16,17 +16,19 @@ from uuid import UUID
 from qdrant_edge import EdgeShard, Point
 from qdrant_edge import UpdateOperation as Write
 
-from ragkit.nouns import Chunk, DocumentRecord, Hit
+from ragkit.nouns import Chunk, DocumentRecord, Hit, Sparse
 from ragkit.store import IndexedChunk, Reconciliation, StoreInfo, StoreQuery
 from ragkit.stores import edge_files as files
 from ragkit.stores.codec import (
     CHUNK,
+    CONTEXT,
     DENSE,
     PLACE,
     SPARSE,
     chunk_id,
     chunk_ids,
     chunk_payload,
+    has_context,
     read_chunk,
     read_place,
     read_record,
@@ -132,12 +134,13 @@ class EdgeIndex:
                 break
         return in_order(point.payload for point in points)
 
-    def pending_dense(self, tenant: str, limit: int) -> tuple[Chunk, ...]:
+    def pending_dense(self, tenant: str, limit: int, but: Collection[str] = ()) -> tuple[Chunk, ...]:
         found: list[Chunk] = []
         for payload in self._without_dense(tenant, True, limit):
             if len(found) == limit:
                 break
-            found.append(read_chunk(payload))
+            if (chunk := read_chunk(payload)).document_id not in but:
+                found.append(chunk)
         return tuple(found)
 
     def set_dense(self, tenant: str, vectors: Sequence[tuple[Chunk, tuple[float, ...]]]) -> int:
@@ -152,6 +155,35 @@ class EdgeIndex:
         same = [point.id for point in present if read_place(point.payload).chunk == wanted[point.id][0]]
         self._chunks.set_dense([(point, wanted[point][1]) for point in same])
         return len(same)
+
+    def set_contexts(self, tenant: str, contexts: Sequence[tuple[Chunk, Sparse]]) -> int:
+        """A point is replaced as a whole, so that no crash leaves a context without its vector."""
+        wanted: dict[UUID, tuple[Chunk, Sparse]] = {}
+        for chunk, sparse in contexts:
+            if revision := self._revision(tenant, chunk.document_id):
+                owner = record_id(tenant, chunk.document_id)
+                wanted[chunk_id(owner, revision, chunk.ordinal)] = chunk, sparse
+        self._room.check_points(len(wanted), sum(len(chunk.text + chunk.context) for chunk, _ in wanted.values()))
+        changed = [
+            Point(point.id, {SPARSE: sparse_vector(sparse)}, {**point.payload, CONTEXT: chunk.context})
+            for point in self._chunks.retrieve(list(wanted))
+            for chunk, sparse in [wanted[point.id]]
+            if not has_context(point.payload, chunk)
+        ]
+        self._chunks.upsert(changed)
+        return len(changed)
+
+    def mark_contexts(self, tenant: str, records: Sequence[DocumentRecord]) -> None:
+        """After the contexts themselves, also for a machine that loses its power."""
+        self._chunks.engine.flush()
+        self._room.check_points(len(records))
+        now = [(self._record(tenant, record.id), record) for record in records]
+        marked = [replace(old, context=new.context) for old, new in now if old and old.revision == new.revision]
+        points = [Point(record_id(tenant, record.id), {}, record_payload(record)) for record in marked]
+        self._documents.update(Write.upsert_points(points))
+        self._documents.flush()
+        for record in marked:
+            self._remember(record)
 
     def verify(self) -> Reconciliation:
         findings = self._findings()

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from itertools import chain
 from math import ceil
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from ragkit.nouns import Chunk, DocumentRecord, Hit
+from ragkit.nouns import Chunk, DocumentRecord, Hit, Sparse
 from ragkit.settings import StoreSettings
 from ragkit.store import Candidates, IndexedChunk, IndexSchema, Reconciliation, StoreInfo, StoreQuery
 from ragkit.stores.codec import (
     CHUNK,
+    CONTEXT,
     DENSE,
     PLACE,
     chunk_id,
     chunk_ids,
+    context_payload,
+    has_context,
     read_chunk,
     read_place,
     read_record,
@@ -26,7 +30,7 @@ from ragkit.stores.codec import (
 )
 from ragkit.stores.qdrant_calls import AsyncQdrantClient, Calls, Fields, models
 from ragkit.stores.qdrant_open import begin, recorded_schema, records_of
-from ragkit.stores.qdrant_query import point_of, request, without_dense
+from ragkit.stores.qdrant_query import placing, point_of, request, without_dense
 from ragkit.stores.schema import check_dimensions
 from ragkit.stores.visible import (
     Channel,
@@ -127,12 +131,13 @@ class QdrantStore:
                 break
         return in_order(point.payload or {} for point in points)
 
-    async def pending_dense(self, tenant: str, limit: int) -> tuple[Chunk, ...]:
+    async def pending_dense(self, tenant: str, limit: int, but: Collection[str] = ()) -> tuple[Chunk, ...]:
         found: list[Chunk] = []
         async for payload in self._without_dense(tenant, True):
             if len(found) == limit:
                 break
-            found.append(read_chunk(payload))
+            if (chunk := read_chunk(payload)).document_id not in but:
+                found.append(chunk)
         return tuple(found)
 
     async def set_dense(self, tenant: str, vectors: Sequence[tuple[Chunk, tuple[float, ...]]]) -> int:
@@ -148,6 +153,25 @@ class QdrantStore:
         points = [models.PointVectors(id=point, vector={DENSE: list(wanted[point][1])}) for point in same]
         await self._calls.set_vectors(self._chunks, points)
         return len(same)
+
+    async def set_contexts(self, tenant: str, contexts: Sequence[tuple[Chunk, Sparse]]) -> int:
+        records = await self._committed(tenant, [chunk.document_id for chunk, _ in contexts])
+        wanted: dict[str, tuple[Chunk, Sparse]] = {}
+        for chunk, sparse in contexts:
+            if record := records.get(chunk.document_id):
+                wanted[str(chunk_id(record_id(tenant, record.id), record.revision, chunk.ordinal))] = chunk, sparse
+        present = await self._calls.find(self._chunks, tenant, map(UUID, wanted), [CHUNK, CONTEXT])
+        changed = [str(p.id) for p in present if not has_context(p.payload or {}, wanted[str(p.id)][0])]
+        dense = self._schema.dimensions is not None
+        steps = [placing(point, wanted[point][0].context, wanted[point][1], dense=dense) for point in changed]
+        await self._calls.take_steps(self._chunks, list(chain.from_iterable(steps)))
+        return len(changed)
+
+    async def mark_contexts(self, tenant: str, records: Sequence[DocumentRecord]) -> None:
+        now = await self._committed(tenant, [record.id for record in records])
+        for record in records:
+            if record.id in now and now[record.id].revision == record.revision:
+                await self._calls.set_payload(self._documents, record_id(tenant, record.id), context_payload(record))
 
     async def optimize(self) -> bool:
         """The server does this by itself."""

@@ -56,6 +56,16 @@ class Calls:
         for batch in _batches(points, BATCH):
             self._done(await self.ask(partial(self.client.update_vectors, collection, batch, wait=True)))
 
+    async def take_steps(self, collection: str, steps: Sequence[models.UpdateOperation]) -> None:
+        """Several changes in their order."""
+        for batch in _batches(steps, BATCH):
+            for result in await self.ask(partial(self.client.batch_update_points, collection, batch, wait=True)):
+                self._done(result)
+
+    async def set_payload(self, collection: str, point: UUID, payload: dict[str, str]) -> None:
+        ask = partial(self.client.set_payload, collection, payload, points=[str(point)], wait=True)
+        self._done(await self.ask(ask))
+
     async def delete(self, collection: str, tenant: str, points: Sequence[UUID | int]) -> int:
         gone = 0
         for batch in _batches(points, IDS):

@@ -6,7 +6,7 @@ from typing import Any
 
 from ragkit.nouns import Sparse
 from ragkit.store import IndexedChunk, StoreQuery
-from ragkit.stores.codec import DENSE, OVERSAMPLING, SPARSE, chunk_id, chunk_payload, record_id, tenant_filter
+from ragkit.stores.codec import CONTEXT, DENSE, OVERSAMPLING, SPARSE, chunk_id, chunk_payload, record_id, tenant_filter
 from ragkit.stores.qdrant_calls import models
 from ragkit.stores.visible import Channel
 
@@ -35,6 +35,19 @@ def point_of(item: IndexedChunk) -> models.PointStruct:
         vector[DENSE] = list(item.dense)
     point = chunk_id(record_id(item.tenant, item.chunk.document_id), item.revision, item.chunk.ordinal)
     return models.PointStruct(id=str(point), vector=vector, payload=chunk_payload(item))
+
+
+def placing(point: str, context: str, sparse: Sparse, *, dense: bool) -> list[models.UpdateOperation]:
+    """Steps that give a point its context, which comes last: what broke off is done again. None makes a new point."""
+    vectors = [models.PointVectors(id=point, vector={SPARSE: _sparse(sparse)})]
+    steps: list[models.UpdateOperation] = [
+        models.UpdateVectorsOperation(update_vectors=models.UpdateVectors(points=vectors))
+    ]
+    if dense:
+        outdated = models.DeleteVectors(points=[point], vector=[DENSE])
+        steps.append(models.DeleteVectorsOperation(delete_vectors=outdated))
+    said = models.SetPayload(payload={CONTEXT: context}, points=[point])
+    return [*steps, models.SetPayloadOperation(set_payload=said)]
 
 
 def _parameters(tenant: str, channel: Channel) -> models.SearchParams:

@@ -70,10 +70,10 @@ def encode_document(text: str) -> Sparse:
     return Sparse(tuple(counts), tuple(map(weights.__getitem__, counts.values())))  # type: ignore[arg-type]
 
 
-def encode_chunk(title: str, section: tuple[str, ...], text: str) -> Sparse:
-    """A chunk's terms with those of the headings above it."""
+def encode_chunk(title: str, section: tuple[str, ...], text: str, context: str = "") -> Sparse:
+    """A chunk's terms with those of the headings above it, and of its context."""
     headings = (title,) * TITLE_WEIGHT + tuple(part for part in section if part != title)
-    return encode_document("\n".join((*headings, text)))
+    return encode_document("\n".join((*headings, context, text) if context else (*headings, text)))
 
 
 def encode_query(text: str) -> Sparse:
