@@ -15,7 +15,7 @@ from ragkit.record import DocumentVersion as DocumentVersion
 
 Lane = Literal["standard", "batch", "flex", "priority", "local"]
 Tier = Literal["cache", "extractive", "local", "small", "medium", "large"]
-EventKind = Literal["generate", "repair", "embed", "rerank", "classify", "warm", "store", "unresolved"]
+EventKind = Literal["generate", "repair", "embed", "rerank", "classify", "context", "warm", "store", "unresolved"]
 Stop = Literal["end", "length", "refusal", "abstained"]
 CacheTtl = Literal["5m", "30m", "1h", "12h"]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]

@@ -23,6 +23,7 @@ from ragkit.batches.service import Batches
 from ragkit.nouns import Answer, Query
 from ragkit.outcome import Ready
 from ragkit.rag import Ragkit
+from ragkit.store import Store
 from ragkit_api.attached import Detached
 from ragkit_api.overload import Deadlines, Gate, shutting_down
 from ragkit_api.problem import Problem, body, log_unexpected
@@ -164,6 +165,9 @@ class _Asker:
 
     async def preview(self, query: Query) -> Ready | None:
         return await self._rag.preview(query)
+
+    async def store(self) -> Store:
+        return await self._rag.store()
 
     @asynccontextmanager
     async def _turn(self, tenant: str) -> AsyncIterator[None]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from ragkit.nouns import Account, Hit, Request, Route
 from ragkit.savings import Counterfactual
 
+JobKind = Literal["questions", "contexts"]
 JobState = Literal["open", "cancelling", "done", "refused"]
 ItemState = Literal["new", "ready", "planned", "live", "asking", "answered", "failed"]
 """`planned` belongs to a part, `live` is to be asked on the live lane, `asking` is being asked there; `answered` and
@@ -20,7 +21,10 @@ PartState = Literal["planned", "submitting", "submitted", "collected", "refused"
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A line of a batch: `id` is the caller's own and unique in the job."""
+    """A line of a batch: `id` is the caller's own and unique in the job.
+
+    In a job of another kind `id` is the name of what is asked for, and `text` says to people what it is.
+    """
 
     id: str
     text: str
@@ -28,7 +32,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Questions that were submitted together. `schema` names the caller's schema, `digest` tells equal jobs apart."""
+    """Items of one kind, submitted together. `schema` names the caller's schema, `digest` tells equal jobs apart."""
 
     id: str
     account: Account
@@ -40,6 +44,7 @@ class Job:
     deadline: datetime | None = None
     state: JobState = "open"
     reason: str = ""
+    kind: JobKind = "questions"
 
 
 @dataclass(frozen=True, slots=True)

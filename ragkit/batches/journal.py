@@ -14,13 +14,12 @@ from typing import Any
 import apsw
 
 from ragkit.batches.codec import asked_from_json, asked_to_json, prefix_from_json, prefix_to_json
-from ragkit.batches.job import Asked, Item, Job, Part, Question
+from ragkit.batches.job import Asked, Item, Job, JobKind, Part, Question
 from ragkit.errors import LedgerError
 from ragkit.nouns import Account, Prefix
 
 FILE_NAME = "batches.db"
 BUSY_MILLISECONDS = 5_000
-VERSION = 1
 TABLES = """
 CREATE TABLE job (id TEXT PRIMARY KEY, digest TEXT NOT NULL, tenant TEXT NOT NULL, state TEXT NOT NULL,
     at TEXT NOT NULL, record TEXT NOT NULL) STRICT;
@@ -30,6 +29,9 @@ CREATE TABLE item (job TEXT NOT NULL REFERENCES job, number INTEGER NOT NULL, st
 CREATE INDEX item_part ON item (part);
 CREATE TABLE prefix (digest TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;
 """
+CONTEXTS = "CREATE TABLE context (tenant TEXT, name TEXT, text TEXT NOT NULL, PRIMARY KEY (tenant, name)) STRICT;"
+VERSIONS = (TABLES, CONTEXTS)
+"""What each version added; how many there are is kept in the file."""
 FIND_ITEMS = "SELECT record FROM item WHERE job = ? AND state = ? ORDER BY number"
 
 
@@ -173,6 +175,24 @@ class Journal:
                 prefixes[digest] = prefix_from_json(record)
             yield asked_from_json(asked, prefixes[digest])
 
+    def open_jobs(self, tenant: str, kind: JobKind) -> tuple[Job, ...]:
+        """Jobs of a tenant that are not over, the oldest first."""
+        sql = "SELECT record FROM job WHERE tenant = ? AND state IN ('open', 'cancelling') ORDER BY at, rowid"
+        found = [_job(json.loads(record)) for (record,) in self._rows(sql, (tenant,))]
+        return tuple(job for job in found if job.kind == kind)
+
+    def contexts(self, tenant: str, names: Iterable[str]) -> dict[str, str]:
+        """The contexts that are known by these names; an empty one was bought and is of no use."""
+        sql = "SELECT text FROM context WHERE tenant = ? AND name = ?"
+        found = ((name, self._rows(sql, (tenant, name))) for name in names)
+        return {name: rows[0][0] for name, rows in found if rows}
+
+    def keep_contexts(self, tenant: str, contexts: Mapping[str, str]) -> None:
+        """Remember contexts that were paid for, so that none is bought twice."""
+        with self.step():
+            sql = "INSERT OR REPLACE INTO context VALUES (?, ?, ?)"
+            self._connection.executemany(sql, [(tenant, name, text) for name, text in contexts.items()])
+
     def remotes(self) -> frozenset[str]:
         """All batches that are known to belong to some part."""
         records = (json.loads(record) for (record,) in self._rows("SELECT record FROM part"))
@@ -204,12 +224,12 @@ class Journal:
 
     def _prepare(self) -> None:
         version = self._rows("PRAGMA user_version")[0][0]
-        if version > VERSION:
+        if version > len(VERSIONS):
             raise LedgerError(f"the journal of batches {self._path} was written by a newer ragkit: upgrade ragkit")
-        if version < VERSION:
+        if version < len(VERSIONS):
             with self.turn():  # another one may have come first
-                if self._rows("PRAGMA user_version")[0][0] < VERSION:
-                    self._run(f"{TABLES} PRAGMA user_version = {VERSION}")
+                for number in range(self._rows("PRAGMA user_version")[0][0], len(VERSIONS)):
+                    self._run(f"{VERSIONS[number]} PRAGMA user_version = {number + 1}")
 
     def _run(self, sql: str, values: Sequence[Any] = ()) -> None:
         self._rows(sql, values)

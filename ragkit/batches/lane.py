@@ -1,4 +1,4 @@
-"""The batch lane: questions are prepared now, asked at half price within a day, and billed one by one.
+"""The batch lane: items, mostly questions, are prepared now, asked at half price within a day, and billed one by one.
 
 A job goes through steps, each of which is written down before the next one begins, and each of which may be done
 again after a crash without harm:
@@ -9,6 +9,7 @@ again after a crash without harm:
     send      write down that a batch is being submitted, submit it, write down its id; a submission whose fate is not
               known is looked up at the provider before anything is submitted again
     collect   verify and settle result by result; receipts have names, so settling again settles once
+    deliver   take results to where they belong, if that is not the journal
     again     what failed at no cost goes into another batch, or to the live lane where the deadline is near; there a
               question is named before it is asked, and after a crash asked again only if nothing was sent for it
 """
@@ -19,27 +20,23 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Protocol
 
 from ragkit.batch import Progressing
 from ragkit.batches.beside import JournalThread
 from ragkit.batches.collecting import SPILL, USUAL, Collector
 from ragkit.batches.job import Asked, Item, Job, Part
 from ragkit.batches.journal import JobBusy, Journal
-from ragkit.batches.plan import Candidate, by_model, parts_of, share, worst
+from ragkit.batches.kind import Kind
+from ragkit.batches.plan import Candidate, by_model, parts_of, worst
 from ragkit.batches.registry import BatchApis
 from ragkit.batches.sending import Env, Sender
 from ragkit.batches.settling import Desk, purchase
 from ragkit.checkout import Payer
-from ragkit.citation import Rules
 from ragkit.errors import BudgetExceeded, InvalidAnswer, ProviderError, Refused
 from ragkit.ledger import Purchase
-from ragkit.nouns import Answer, Query, Receipt
-from ragkit.outcome import Ready
+from ragkit.nouns import Receipt
 from ragkit.parts import Parts
-from ragkit.present import answer_to_json
 from ragkit.receipt import receipt_to_json
-from ragkit.structured import answer_schema
 
 AT_ONCE = 8
 """Questions that are prepared side by side."""
@@ -49,48 +46,39 @@ INTERRUPTED = (
 )
 
 
-class Asker(Protocol):
-    """The straight line of a question: up to its request, or all the way."""
-
-    async def prepare(self, query: Query) -> Ready | Answer: ...
-
-    async def answer(self, query: Query, *, purchase: str = "") -> Answer: ...
-
-    async def preview(self, query: Query) -> Ready | None:
-        """As `prepare`, without anything that is billed or written down; None where no call is to be paid for."""
-        ...
-
-
 class Lane:
-    """Works on the jobs of one journal. Its caller holds `working_on` for the job."""
+    """Works on jobs of one kind in a journal. Its caller holds `working_on` for the job."""
 
-    def __init__(self, parts: Parts, asker: Asker, journal: JournalThread, apis: BatchApis, env: Env) -> None:
+    def __init__(self, parts: Parts, kind: Kind, journal: JournalThread, apis: BatchApis, env: Env) -> None:
         self._parts = parts
-        self._asker = asker
+        self._kind = kind
         self._journal = journal
         self._env = env
         self._sender = Sender(apis, journal, env)
         self._collector = Collector(parts.ledger, journal, self._sender, self._env)
 
-    async def advance(self, job: Job, schema: type[Any] | None = None) -> Job:
+    async def advance(self, job: Job) -> Job:
         """Do everything that can be done for a job without waiting for a provider."""
         if job.state == "open":
-            await self._prepare(job, schema)
-            await self._journal.run(lambda journal: self._plan(journal, job, schema))
+            await self._prepare(job)
+            await self._journal.run(lambda journal: self._plan(journal, job))
             self._env.at("planned")
             await self._hold(job)
             for part in await self._journal.parts(job.id):
                 if part.state in ("planned", "submitting"):
                     await self._sender.send(part)
-            await self._ask_live(job, schema)
+            await self._ask_live(job)
         if job.state == "cancelling":
             await self._stop(job)
-        return await self._close(job) if job.state in ("open", "cancelling") else job
+        if job.state not in ("open", "cancelling"):
+            return job
+        await self._kind.deliver(job, self._journal)
+        self._env.at("delivered")
+        return await self._close(job)
 
-    async def collect(self, job: Job, schema: type[Any] | None = None) -> Job:
+    async def collect(self, job: Job) -> Job:
         """Take what has ended, submit again what failed at no cost, and cancel what would miss the deadline."""
-        answer = self._parts.settings.answer
-        desk = Desk(self._payer(job), answer_schema(schema), Rules(answer.unsupported, answer.links))
+        desk = Desk(self._payer(job), self._kind)
         broken: list[ProviderError] = []
         for part in await self._journal.parts(job.id):
             if part.state == "submitted":
@@ -102,7 +90,7 @@ class Lane:
                         await self._collector.cancel(part)
                 except ProviderError as error:  # one part must not hold up the others
                     broken.append(error)
-        job = await self.advance(job, schema)
+        job = await self.advance(job)
         if broken:
             raise broken[0]
         return job
@@ -133,12 +121,12 @@ class Lane:
         waiting = [it for state in ("new", "ready", "live") for it in await self._journal.items(job.id, state)]
         await self._collector.fail(waiting, job, job.reason)
 
-    async def _prepare(self, job: Job, schema: type[Any] | None) -> None:
+    async def _prepare(self, job: Job) -> None:
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def one(item: Item) -> None:
             async with gate:
-                await self._prepare_one(item, job, schema)
+                await self._prepare_one(item, job)
 
         new = await self._journal.items(job.id, "new")
         try:
@@ -149,29 +137,28 @@ class Lane:
             raise failed.exceptions[0] from None
         self._env.at("prepared")
 
-    async def _prepare_one(self, item: Item, job: Job, schema: type[Any] | None) -> None:
+    async def _prepare_one(self, item: Item, job: Job) -> None:
         try:
-            made = await self._asker.prepare(_query(item, job, schema))
+            made = await self._kind.prepare(item, job)
         except (InvalidAnswer, Refused) as error:  # of a free model, which answers at once: the others go on
             await self._journal.put_items(_failed(item, str(error), error.receipt))
             return
-        if isinstance(made, Answer):
-            await self._journal.put_items(replace(item, state="answered", answer=answer_to_json(made)))
+        if not isinstance(made, Asked):
+            await self._journal.put_items(replace(item, state="answered", answer=made))
             return
         self._sender.api(made.route.model.provider)  # one without batches is found out before money is held
-        asked = Asked(made.request, made.route, made.hits, made.notes, made.compared)
         item = replace(item, state="live" if self._collector.misses(job, USUAL) else "ready")
-        await self._journal.run(lambda journal: journal.put_asked(item, asked))
+        await self._journal.run(lambda journal: journal.put_asked(item, made))
         self._env.at("prepared one")
 
-    def _plan(self, journal: Journal, job: Job, schema: type[Any] | None) -> None:
+    def _plan(self, journal: Journal, job: Job) -> None:
         """All parts of this round in one step."""
         items = journal.items(job.id, "ready")
         candidates = [Candidate(it, asked) for it, asked in zip(items, journal.asked(items), strict=True)]
         payer, number = self._payer(job), len(journal.parts(job.id))
         with journal.step():
             for (provider, model), group in by_model(candidates).items():
-                for members in parts_of(share(group, payer, answer_schema(schema)), self._sender.api(provider)):
+                for members in parts_of(self._kind.share(group, payer), self._sender.api(provider)):
                     part = Part(f"{job.id}-{number}", job.id, provider, model)
                     number += 1
                     journal.put_part(part)
@@ -214,7 +201,7 @@ class Lane:
             if part.state == "refused":
                 await self._collector.fail(await self._journal.items_of(part.id), job, part.reason)
 
-    async def _ask_live(self, job: Job, schema: type[Any] | None) -> None:
+    async def _ask_live(self, job: Job) -> None:
         """The live lane, at its price and if the budgets allow, for what the batch lane cannot answer in time."""
         await self._recover(job)
         for item in await self._journal.items(job.id, "live"):
@@ -223,10 +210,10 @@ class Lane:
             await self._journal.put_items(replace(item, state="asking"))
             self._env.at("asking")
             try:
-                answer = await self._asker.answer(_query(item, job, schema), purchase=item.live)
-                done = replace(item, state="answered", reason="", answer=answer_to_json(answer))
+                answer = await self._kind.ask(item, await self._asked(item), job)
+                done = replace(item, state="answered", reason="", answer=answer)
             except (BudgetExceeded, ProviderError, InvalidAnswer) as error:
-                done = _failed(item, f"live, for the deadline: {error}", error.receipt)
+                done = _failed(item, f"live, for the deadline: {error}" if job.deadline else str(error), error.receipt)
             self._env.at("asked live")
             await self._journal.put_items(done)
 
@@ -248,6 +235,10 @@ class Lane:
             await self._put_job(job)
         return job
 
+    async def _asked(self, item: Item) -> Asked:
+        (asked,) = await self._journal.run(lambda journal: tuple(journal.asked([item])))
+        return asked
+
     async def _put_job(self, job: Job) -> None:
         await self._journal.run(lambda journal: journal.put_job(job))
 
@@ -266,7 +257,3 @@ def _failed(item: Item, reason: str, receipt: Receipt | None) -> Item:
     """A question without an answer, with the bill for it if there is one."""
     bill = None if receipt is None else {"receipt": receipt_to_json(receipt)}
     return replace(item, state="failed", reason=reason, answer=bill)
-
-
-def _query(item: Item, job: Job, schema: type[Any] | None) -> Query:
-    return Query(item.question.text, job.account, job.k, job.filters, schema=schema)

@@ -11,14 +11,16 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from ragkit.batches.asking import Asker, Questions
 from ragkit.batches.beside import JournalThread, opened
 from ragkit.batches.job import Job, Question
 from ragkit.batches.journal import Journal
-from ragkit.batches.lane import Asker, Lane
+from ragkit.batches.lane import Lane
 from ragkit.batches.quote import quote
 from ragkit.batches.registry import BatchApis
 from ragkit.batches.report import Quote, Report
 from ragkit.batches.sending import Env
+from ragkit.citation import Rules
 from ragkit.errors import ConfigError
 from ragkit.nouns import Account
 from ragkit.parts import Parts
@@ -92,15 +94,15 @@ class Batches:
 
     async def advance(self, job_id: str, *, schema: type[Any] | None = None, account: Account | None = None) -> Report:
         """Do what can be done for a job without waiting for a provider's batches; also after a crash, at any step."""
-        async with self._working_on(job_id, account) as (lane, journal, job):
+        async with self._working_on(job_id, account, schema) as (lane, journal, job):
             check_schema(job, schema)
-            return await _reported(await lane.advance(job, schema), journal)
+            return await _reported(await lane.advance(job), journal)
 
     async def collect(self, job_id: str, *, schema: type[Any] | None = None, account: Account | None = None) -> Report:
         """Take what has ended and continue the rest; also after a crash, at whatever step."""
-        async with self._working_on(job_id, account) as (lane, journal, job):
+        async with self._working_on(job_id, account, schema) as (lane, journal, job):
             check_schema(job, schema)
-            return await _reported(await lane.collect(job, schema), journal)
+            return await _reported(await lane.collect(job), journal)
 
     async def find(self, job_id: str, *, account: Account | None = None) -> Job | None:
         """A tenant's own job, if it is there."""
@@ -114,10 +116,11 @@ class Batches:
 
     async def status(self, job_id: str, *, account: Account | None = None) -> Report:
         """As the journal and the providers say; changes nothing."""
-        async with self._lane(heal=False) as (lane, journal):
+        async with self._opened(heal=False) as (journal, apis):
             report = await _reported(await self._job(journal, job_id, account), journal)
             running = [part for part in report.parts if part.state == "submitted"]
-            return replace(report, progress={part.id: await lane.progress(part) for part in running})
+            progress = {part.id: await apis.api(part.provider).progress(part.remote) for part in running}
+            return replace(report, progress=progress)
 
     async def cancel(self, job_id: str, *, account: Account | None = None) -> Report:
         """Stop a job: what was worked off by now is kept and billed; collect it once the providers have stopped."""
@@ -154,22 +157,28 @@ class Batches:
         return job
 
     @asynccontextmanager
-    async def _working_on(self, job_id: str, account: Account | None) -> AsyncIterator[tuple[Lane, JournalThread, Job]]:
+    async def _working_on(
+        self, job_id: str, account: Account | None, schema: type[Any] | None = None
+    ) -> AsyncIterator[tuple[Lane, JournalThread, Job]]:
         """A tenant's own job as it stands once nobody else works on it; for another one nothing is locked."""
-        async with self._lane() as (lane, journal):
+        async with self._opened() as (journal, apis):
             await self._job(journal, job_id, account)
             async with journal.working_on(job_id):
-                yield lane, journal, await self._job(journal, job_id, account)
+                job = await self._job(journal, job_id, account)
+                yield Lane(self._parts, self._questions(schema), journal, apis, self._env), journal, job
+
+    def _questions(self, schema: type[Any] | None = None) -> Questions:
+        answer = self._parts.settings.answer
+        return Questions(self._asker, schema, Rules(answer.unsupported, answer.links))
 
     @asynccontextmanager
-    async def _lane(self, *, heal: bool = True) -> AsyncIterator[tuple[Lane, JournalThread]]:
+    async def _opened(self, *, heal: bool = True) -> AsyncIterator[tuple[JournalThread, BatchApis]]:
         apis = self._apis or BatchApis(self._parts.settings.providers)
         try:
             async with opened(self._parts.settings.store.path) as journal:
-                lane = Lane(self._parts, self._asker, journal, apis, self._env)
                 if heal:
-                    await lane.heal()
-                yield lane, journal
+                    await Lane(self._parts, self._questions(), journal, apis, self._env).heal()
+                yield journal, apis
         finally:
             if self._apis is None:
                 await apis.aclose()

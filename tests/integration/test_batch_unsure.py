@@ -10,6 +10,7 @@ import anthropic
 import pytest
 
 from ragkit.batch import Result
+from ragkit.batches.asking import Questions
 from ragkit.batches.journal import Journal
 from ragkit.batches.sending import Env
 from ragkit.batches.service import Batches
@@ -20,7 +21,6 @@ from ragkit.citation import Rules
 from ragkit.errors import LedgerError
 from ragkit.ledger import Purchase
 from ragkit.money import PICO_PER_USD
-from ragkit.structured import answer_schema
 from ragkit.window import parse_window
 from ragkit_eval.twin.fixture import RunningTwin, running_twin
 from tests.integration.batch_world import DONE, LONG_MANUAL, QUESTIONS, held, invoiced, opened, receipts
@@ -186,7 +186,7 @@ async def test_an_answer_of_unknown_cost_posts_its_whole_hold(tmp_path: Path, tw
         (asked,) = journal.asked([item])
         journal.close()
         payer = Payer(ledger, rag.parts.catalogue, report.job.account, twin.clock.now())
-        desk = Desk(payer, answer_schema(), Rules())
+        desk = Desk(payer, Questions(rag, None, Rules()))
         done = await settle(unreadable, item, asked, replace(part, ended=twin.clock.now()), report.job, desk)
         (standing,) = await ledger.standings(Purchase(report.job.account, 0, "claude-haiku-5-5"))
     assert done.state == "failed" and done.answer is not None
