@@ -60,8 +60,8 @@ def _sides(made: Ready | None, query: Query, parts: Parts, order: Order) -> Iter
         )
         asked = order.most_tokens(name, query.text)
         yield Side(name, rerank_usage(name, asked, [longest] * query.k, parts.catalogue, parts.clock()))
-    if parts.classifier is not None and parts.classifier.price_id is not None:
-        name = parts.classifier.price_id
+    if parts.classifier is not None and parts.classifier.model.price_id is not None:
+        name = parts.classifier.model.price_id
         asked = order.most_tokens(name, SYSTEM) + order.most_tokens(name, query.text) + HIDDEN_TOKENS
         yield Side(name, Usage(input=asked, output=MOST_OUTPUT))
 

@@ -23,7 +23,7 @@ from ragkit.prices.pricing import Band, Cost, Schedule, band_cost, compile_sched
 PACKAGED = Path(__file__).parent / "prices" / "prices.toml"
 STALE_DAYS = 90
 RETIREMENT_NOTICE_DAYS = 60
-Kind = Literal["generate", "embed", "rerank"]
+Kind = Literal["generate", "embed", "rerank", "decide"]
 _TTL_CLASSES: tuple[CacheTtl, ...] = ("5m", "30m", "1h", "12h")
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from ragkit.caches import Caches
 from ragkit.calibration import Calibrations
@@ -14,6 +15,8 @@ from ragkit.calls.retry import Retrying
 from ragkit.checkout import Order, Payer
 from ragkit.clock import utc_now
 from ragkit.compute import Compute, at_once
+from ragkit.decide import Decider
+from ragkit.deciders import open_decider
 from ragkit.embed import Embedder
 from ragkit.embedders import make_embedder
 from ragkit.ledgers import open_ledger
@@ -27,8 +30,9 @@ from ragkit.rerankers import make_reranker
 from ragkit.route import SURE
 from ragkit.routing.classify import classify
 from ragkit.routing.complexity import Complexity
+from ragkit.routing.rate import rate
 from ragkit.routing.signals import Router
-from ragkit.routing.tiers import Ladder, build_ladder, classifier_of
+from ragkit.routing.tiers import Classifier, Ladder, build_ladder, classifier_of
 from ragkit.settings import ProvidersSettings, Settings
 
 
@@ -44,12 +48,13 @@ class Parts:
     reranker: Reranker | None
     retrying: Retrying
     router: Router
-    classifier: Model | None
+    classifier: Classifier | None
     caches: Caches
     calibrations: Calibrations
     clock: Callable[[], datetime] = utc_now
     compute: Compute = at_once
     _providers: dict[str, asyncio.Task[Provider]] = field(default_factory=dict)
+    _deciders: dict[str, asyncio.Task[Decider]] = field(default_factory=dict)
 
     @classmethod
     def build(cls, settings: Settings, clock: Callable[[], datetime] = utc_now, compute: Compute = at_once) -> Parts:
@@ -108,8 +113,10 @@ class Parts:
         tight = pressure in ("lower", "free", "refuse")
         if self.classifier is None or query.model or copied >= SURE or tight:
             return None
-        providers = await self.providers([self.classifier])
-        return await classify(query, self.classifier, providers, self.retrying, order)
+        model = self.classifier.model
+        if self.classifier.decides:
+            return await rate(query, model, await self.decider(model.provider), self.retrying, order)
+        return await classify(query, model, await self.providers([model]), self.retrying, order)
 
     async def providers(self, models: Iterable[Model]) -> Mapping[str, Provider]:
         """The adapters of these models; an SDK takes a second to import, so that happens in a thread, once.
@@ -123,9 +130,17 @@ class Parts:
                 self._providers[name] = asyncio.create_task(opening)
         return {name: await asyncio.shield(self._providers[name]) for name in names}
 
+    async def decider(self, provider: str) -> Decider:
+        """The adapter of a provider's decisions endpoint, as `providers` opens those of generators."""
+        if provider not in self._deciders:
+            opening = asyncio.to_thread(open_decider, provider, self.settings.providers)
+            self._deciders[provider] = asyncio.create_task(opening)
+        return await asyncio.shield(self._deciders[provider])
+
     async def aclose(self) -> None:
         self.caches.close()
-        for opened in await asyncio.gather(*self._providers.values(), return_exceptions=True):
+        opening: list[asyncio.Task[Any]] = [*self._providers.values(), *self._deciders.values()]
+        for opened in await asyncio.gather(*opening, return_exceptions=True):
             if not isinstance(opened, BaseException):
                 await opened.aclose()
         if self.embedder is not None:

@@ -28,7 +28,7 @@ class PricesBody(BaseModel):
 async def get_prices(
     caller: Asking,
     provider: Annotated[Name | None, Query()] = None,
-    kind: Literal["generate", "embed", "rerank"] | None = None,
+    kind: Literal["generate", "embed", "rerank", "decide"] | None = None,
     lane: Lane = "standard",
 ) -> Any:
     """Dollars per million tokens, by model, as they are today."""

@@ -21,7 +21,7 @@ app = typer.Typer(help="List, compare and check what models cost.", invoke_witho
 
 ProviderOption = Annotated[str | None, typer.Option("--provider", help="Only this provider's models.")]
 TierOption = Annotated[str | None, typer.Option("--tier", help="Only this tier: small, medium or large.")]
-KindOption = Annotated[str | None, typer.Option("--kind", help="Only generate, embed or rerank.")]
+KindOption = Annotated[str | None, typer.Option("--kind", help="Only generate, embed, rerank or decide.")]
 ModelOption = Annotated[str | None, typer.Option("--model", "-m", help="Only this model.")]
 LaneOption = Annotated[str, typer.Option("--lane", help="standard, batch, flex or priority.")]
 RegionOption = Annotated[str | None, typer.Option("--region", help="Where it computes, if that has a price.")]

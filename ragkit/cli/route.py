@@ -36,14 +36,15 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """Tell which model a question would get, what was weighed, and why. Nothing is sent."""
-    from ragkit.routing.explain import decision_to_json, explain
+    from ragkit.routing.explain import asked_first, asked_to_json, decision_to_json, explain
 
     settings = read_settings(store, tenant, config)
     found, note = explain(question, run(_chunks(question, settings)), settings)
+    asked = asked_first(question, found, settings)
     if as_json:
-        print_json({**decision_to_json(found), "note": note})
+        print_json({**decision_to_json(found), "classifier": asked_to_json(asked), "note": note})
     else:
-        _print_decision(found, note)
+        _print_decision(found, "\n".join(filter(None, (str(asked or ""), note))))
 
 
 @app.command()

@@ -120,7 +120,7 @@ def from_wire(payload: Mapping[str, Any], name: str = "openai", request_id: str 
     reason = (payload.get("incomplete_details") or {}).get("reason") or ""
     return Completion(
         text=refusal or "".join(part["text"] for part in parts if part["type"] == "output_text"),
-        usage=_usage(payload["usage"]),
+        usage=usage_of(payload["usage"]),
         stop="refusal" if refusal else STOPS.get(reason, "end"),
         served_by=payload["model"],
         request_id=request_id,
@@ -145,7 +145,7 @@ def read_event(event: Mapping[str, Any], name: str, request_id: str | None) -> s
 def _failed(payload: Mapping[str, Any], name: str, request_id: str | None) -> Exception:
     error = error_of(_failure(payload.get("error") or {}, name, payload.get("model") or "", request_id))
     if isinstance(payload.get("usage"), Mapping):
-        error.usage = _usage(payload["usage"])
+        error.usage = usage_of(payload["usage"])
     return error
 
 
@@ -162,7 +162,7 @@ def _failure(told: Mapping[str, Any], name: str, model: str, request_id: str | N
     )
 
 
-def _usage(reported: Mapping[str, Any]) -> Usage:
+def usage_of(reported: Mapping[str, Any]) -> Usage:
     """`input_tokens` includes what was cached; writes without a split by lifetime count as 30 minutes."""
     read = count(reported, "input_tokens_details", "cached_tokens")
     written = count(reported, "input_tokens_details", "cache_write_tokens")

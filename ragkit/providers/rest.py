@@ -42,11 +42,23 @@ class Rest:
         self._timeout = timeouts(seconds)
         self._http = http or httpx2.AsyncClient()
 
-    async def ask(self, path: str, body: Mapping[str, Any], model: str, read: Callable[[Mapping[str, Any]], T]) -> T:
-        """What `read` makes of the answer. Raises `ProviderError` only, without the key in any text."""
+    async def ask(
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        model: str,
+        read: Callable[[Mapping[str, Any]], T],
+        *,
+        seconds: float | None = None,
+    ) -> T:
+        """What `read` makes of the answer, in `seconds` if this call has a limit of its own.
+
+        Raises `ProviderError` only, without the key in any text.
+        """
+        timeout = self._timeout if seconds is None else timeouts(seconds)
         try:
             response = await self._http.post(
-                self._base_url + path, content=_encode(body), headers=self._headers, timeout=self._timeout
+                self._base_url + path, content=_encode(body), headers=self._headers, timeout=timeout
             )
             if not response.is_success:
                 raise self._error(response, model)

@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
+from ragkit.decide import SUFFIX
+from ragkit.deciders import check_decider
 from ragkit.errors import ConfigError
-from ragkit.models import Catalogue
+from ragkit.models import Catalogue, Kind
 from ragkit.nouns import Effort, Model, Tier
 from ragkit.settings import Settings, TierSettings
 
@@ -38,6 +40,14 @@ class Ladder:
         return tuple(model for model in self.models if model.tier != "extractive")
 
 
+@dataclass(frozen=True, slots=True)
+class Classifier:
+    """The model that is asked how hard a question is; `decides` where its provider's decisions endpoint is meant."""
+
+    model: Model
+    decides: bool = False
+
+
 def build_ladder(settings: Settings, catalogue: Catalogue, at: datetime) -> Ladder:
     """Raises `ConfigError` for a model that is retired or misspelt, `UnpricedModel` for one without a price."""
     wanted = settings.answer.model
@@ -53,10 +63,20 @@ def build_ladder(settings: Settings, catalogue: Catalogue, at: datetime) -> Ladd
     return Ladder((EXTRACTIVE, *models), _why(provider, named))
 
 
-def classifier_of(settings: Settings, catalogue: Catalogue, at: datetime) -> Model | None:
-    """The model that is asked how hard a question is, thinking as little as it can; None where none is wanted."""
+def classifier_of(settings: Settings, catalogue: Catalogue, at: datetime) -> Classifier | None:
+    """Who is asked how hard a question is, thinking as little as it can; None where nobody is to be asked.
+
+    A model that only decides is told by the price table, one of vLLM by its name.
+    """
     wanted = settings.routing.classifier
-    return replace(_model(wanted, None, settings, catalogue, at), effort="none") if wanted else None
+    if not wanted:
+        return None
+    model = replace(_model(wanted, None, settings, catalogue, at, ("generate", "decide")), effort="none")
+    by_name = model.price_id is None
+    decides = model.id.endswith(SUFFIX) if by_name else catalogue.model(model.price_id or "").kind == "decide"
+    if decides:
+        check_decider(model.provider)
+    return Classifier(model, decides)
 
 
 def _named_tiers(settings: Settings) -> dict[str, str]:
@@ -81,13 +101,22 @@ def _tier(settings: Settings, rung: str) -> TierSettings:
     return tier
 
 
-def _model(name: str, rung: str | None, settings: Settings, catalogue: Catalogue, at: datetime) -> Model:
+def _model(
+    name: str,
+    rung: str | None,
+    settings: Settings,
+    catalogue: Catalogue,
+    at: datetime,
+    kinds: tuple[Kind, ...] = ("generate",),
+) -> Model:
     provider, slash, model_id = name.partition("/")
     if not slash or not model_id:
         raise ConfigError(f"'{name}' names no model: write PROVIDER/MODEL, as in anthropic/claude-haiku-5-5")
     if provider == "vllm":
         return Model(model_id, provider, "local", None, settings.answer.max_output, settings.tiers.local.effort)
     spec = catalogue.model(model_id, at=at)
+    if spec.kind not in kinds:
+        raise ConfigError(f"'{name}' writes no answers: `ragkit prices --kind generate` lists the models that do")
     tier = spec.tier if rung is None else next(known for known in RUNGS if known == rung)
     limit = min(settings.answer.max_output, spec.max_output or settings.answer.max_output)
     effort = None if rung is None else _tier(settings, rung).effort

@@ -112,6 +112,27 @@ def test_explain_asks_the_models_in_the_settings(monkeypatch: pytest.MonkeyPatch
     assert "key" not in found["note"]
 
 
+@pytest.mark.parametrize(
+    ("classifier", "endpoint"),
+    [
+        ("openai/gpt-6-luna-decisions", "decisions"),
+        ("vllm/our-own-decisions", "decisions"),
+        ("anthropic/claude-haiku-5-5", "answers"),
+    ],
+)
+def test_explain_names_who_is_asked_first_and_for_how_much(
+    monkeypatch: pytest.MonkeyPatch, classifier: str, endpoint: str
+) -> None:
+    assert run_json("explain", QUESTION)["classifier"] is None
+    monkeypatch.setenv("RAGKIT_ROUTING_CLASSIFIER", classifier)
+    asked = run_json("explain", QUESTION)["classifier"]
+    assert (f"{asked['provider']}/{asked['id']}", asked["endpoint"]) == (classifier, endpoint)
+    assert (float(asked["expected_usd"]) > 0) == (asked["provider"] != "vllm")
+    text = run("explain", QUESTION)
+    assert f"{asked['id']} is asked first" in text
+    assert ("decisions endpoint" in text) == (endpoint == "decisions")
+
+
 def test_report_says_that_routing_pays_where_it_does() -> None:
     found = run_json("report", write_outcomes())
     assert found["pays"]

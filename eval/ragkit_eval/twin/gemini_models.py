@@ -28,7 +28,11 @@ def _model(name: str) -> Gemini:
     return Gemini(name, 2048 if name.startswith("gemini-2.5") else 4096, retires=retires)
 
 
-MODELS = {name: _model(name) for name in ROWS if name.startswith("gemini-") and "embedding" not in name}
+MODELS = {
+    name: _model(name)
+    for name in ROWS
+    if name.startswith("gemini-") and not name.startswith(("gemini-embedding", "gemini-decision"))
+}
 EMBEDDERS = {"gemini-embedding-001": 2048, "gemini-embedding-2": 8192}
 """The tokens that each takes per text."""
 DIMENSIONS = 3072

@@ -1,36 +1,22 @@
-"""OpenAI embeddings and decisions: the endpoints that write no text."""
+"""OpenAI embeddings."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from starlette.responses import Response
 
 from ragkit_eval.twin.exchange import Call
-from ragkit_eval.twin.openai_prompt import (
-    DEFAULT_EFFORT,
-    Inquiry,
-    bill_of,
-    commit,
-    find_model,
-    lane_of,
-    make_plan,
-    message_parts,
-    texts_of,
-)
-from ragkit_eval.twin.openai_responses import NOTHING, response_usage
+from ragkit_eval.twin.openai_prompt import lane_of
 from ragkit_eval.twin.tokens import WIDE, count
-from ragkit_eval.twin.vectors import as_base64, embed, relevance
+from ragkit_eval.twin.vectors import as_base64, embed
 from ragkit_eval.twin.world import Bill
 
 DIMENSIONS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072}
 MOST_INPUTS = 2048
 MOST_TOKENS = 8191
 MOST_TOKENS_TOGETHER = 300_000
-DECIDERS = ("gpt-6-luna",)
-MOST_QUESTIONS = 400
 
 
 def make_embeddings(call: Call, body: Mapping[str, Any], *, batch: bool = False) -> tuple[dict[str, Any], Bill]:
@@ -66,60 +52,4 @@ async def embeddings(call: Call) -> Response:
     return await call.answer(body, bill)
 
 
-async def decisions(call: Call) -> Response:
-    """POST /v1/decisions: answers to questions about an input; output is free, input is cached like elsewhere."""
-    body = call.body
-    questions = body.get("questions") or []
-    if body.get("model") not in DECIDERS:
-        raise call.reject(f"model: decisions are served by {', '.join(DECIDERS)}")
-    if not 1 <= len(questions) <= MOST_QUESTIONS:
-        raise call.reject(f"questions: between 1 and {MOST_QUESTIONS} are allowed")
-    given = body.get("input") or ""
-    items = [{"role": "user", "content": given}] if isinstance(given, str) else given
-    parts = (*texts_of(items), *message_parts("developer", json.dumps(questions)))
-    options = body.get("prompt_cache_options") or {}
-    inquiry = Inquiry(find_model(call, body["model"]), "", parts, 1, DEFAULT_EFFORT, "default", options=options)
-    plan = make_plan(call, inquiry)
-    await call.wait_for_first_token()
-    commit(call, plan)
-    text = " ".join(part.text for part in parts[:-1])
-    refuse = call.fault_kind == "refusal"
-    answers = [_decide(question, text, refuse=refuse) for question in questions]
-    usage = response_usage(plan, NOTHING)
-    return await call.answer(
-        {"answers": answers, "model": body["model"], "usage": usage}, bill_of(call, plan, NOTHING, 0)
-    )
-
-
-def _decide(question: Mapping[str, Any], text: str, *, refuse: bool) -> dict[str, Any]:
-    """An answer by shared words; the same question about the same input has the same answer."""
-    kind, name = question["type"], question.get("name")
-    if refuse:
-        return {"type": "refusal", "name": name}
-    instructions = json.dumps(question.get("instructions"))
-    if kind == "predicate":
-        (share,) = relevance(instructions, [text])
-        return {"type": kind, "name": name, "probability": round(0.1 + 0.8 * share, 6)}
-    options = question["choices"] if kind == "choice" else question["levels"]
-    shares = relevance(text, [json.dumps(option) for option in options])
-    whole = sum(shares) + len(shares)
-    chances = [round((share + 1) / whole, 6) for share in shares]
-    best = max(range(len(options)), key=lambda place: (chances[place], -place))
-    if kind == "choice":
-        listed = [
-            {"value": each["value"], "probability": chance} for each, chance in zip(options, chances, strict=True)
-        ]
-        found = {"choice": options[best]["value"], "confidence": chances[best], "probabilities": listed}
-    else:
-        levels = [
-            {"label": each["label"], "value": place, "probability": chances[place]}
-            for place, each in enumerate(options)
-        ]
-        found = {"score": float(best), "confidence": chances[best], "probabilities": levels}
-    return {"type": kind, "name": name, **found}
-
-
-ROUTES = (
-    ("POST", "/v1/embeddings", embeddings),
-    ("POST", "/v1/decisions", decisions),
-)
+ROUTES = (("POST", "/v1/embeddings", embeddings),)

@@ -39,7 +39,7 @@ def _model(name: str) -> Gpt:
     return Gpt(name, "automatic" if automatic else "breakpoints", context, RETIRES.get(name))
 
 
-MODELS = {name: _model(name) for name in ROWS if name.startswith("gpt-")}
+MODELS = {name: _model(name) for name in ROWS if name.startswith("gpt-") and not name.endswith("-decisions")}
 
 ERROR_TYPES = {
     "auth": ("invalid_request_error", "invalid_api_key"),

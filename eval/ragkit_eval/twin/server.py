@@ -21,13 +21,16 @@ from ragkit_eval.twin import (
     cohere,
     gateway,
     gemini_batches,
+    gemini_decisions,
     gemini_errors,
     openai,
     openai_batches,
+    openai_decisions,
     openai_embeddings,
     openai_files,
     openai_responses,
     vllm,
+    vllm_decisions,
     voyage,
 )
 from ragkit_eval.twin.exchange import Handler, Protocol, endpoint
@@ -53,6 +56,7 @@ OPENAI: Routes = (
     *openai.ROUTES,
     *openai_responses.ROUTES,
     *openai_embeddings.ROUTES,
+    *openai_decisions.ROUTES,
     *openai_files.ROUTES,
     *openai_batches.ROUTES,
 )
@@ -86,11 +90,9 @@ def build_app(world: World) -> ASGIApp:
     mounts = [
         _mount(world, "/anthropic", anthropic.PROTOCOL, anthropic.ROUTES + anthropic_batches.ROUTES),
         *(_mount(world, path, openai.PROTOCOL, OPENAI) for path in ("/openai", "/openai-eu", "/openai-us")),
-        _mount(world, "/gemini", gemini_errors.PROTOCOL, gemini_batches.ROUTES),
-        *(
-            _mount(world, f"/{each.PROTOCOL.name}", each.PROTOCOL, each.ROUTES)
-            for each in (vllm, gateway, cohere, voyage)
-        ),
+        _mount(world, "/gemini", gemini_errors.PROTOCOL, gemini_decisions.ROUTES + gemini_batches.ROUTES),
+        _mount(world, "/vllm", vllm.PROTOCOL, vllm.ROUTES + vllm_decisions.ROUTES),
+        *(_mount(world, f"/{each.PROTOCOL.name}", each.PROTOCOL, each.ROUTES) for each in (gateway, cohere, voyage)),
     ]
     return LabelledApp(Starlette(routes=[*_control(world), *mounts]))
 
