@@ -9,6 +9,7 @@ from datetime import datetime
 
 from ragkit.caching.answers import Answers, Kept, Place, kind_of, normalize, policy_of
 from ragkit.caching.file import FILE_NAME, CacheFile
+from ragkit.caching.keeping import Keeping
 from ragkit.caching.prefix import Asked, Prefixes, Taken, prefix_kind, texts_of
 from ragkit.caching.rent import Renting
 from ragkit.caching.semantic import same_question, signature
@@ -45,6 +46,7 @@ class Caches:
         self._renting = Renting(catalogue, seconds)
         self.corpus = Corpus(shared=settings.store.kind != "edge")
         self.prefixes = Prefixes(catalogue, self._file, settings.cache, Head(SYSTEM, render_prefix), seconds)
+        self.keeping = Keeping(self.prefixes, seconds)
 
     async def place(self, query: Query, store: Store) -> Place | None:
         """Where the answer to a question is kept; None while documents change, or where none are kept."""
@@ -85,7 +87,9 @@ class Caches:
                 prompt = render(query.text, prompt.selected, prefix=taken.prefix, history=query.history, note=note)
                 order.rendered(prompt, request.model.tier)
             prompt = replace(prompt, prefix=taken.prefix)
-            yield replace(request, prompt=prompt, cache_key=cache_key(tenant, prompt.prefix)), taken
+            request = replace(request, prompt=prompt, cache_key=cache_key(tenant, prompt.prefix))
+            yield request, taken
+            self.keeping.remember(request, taken.line)
 
     async def rent(self, request: Request, taken: Taken, provider: Provider, order: Order) -> None:
         """Have the provider keep the prefix for longer, where it rents caches and that pays."""

@@ -216,6 +216,7 @@ class Request:
     """One call to a generator. `repair` holds the failed answer and what was wrong with it, as two more turns.
 
     `timeout` is in seconds. `cache_key` steers and isolates provider-side caches: an opaque name per tenant and prefix.
+    A `max_output` of 0, for providers that know it, wants the prompt read or cached and nothing written.
     """
 
     prompt: Prompt

@@ -187,7 +187,8 @@ class BaselineSettings(Section):
 class CacheSettings(Section):
     """Which caches are used; each can be switched off alone.
 
-    `rent` lets Gemini keep prefixes for money by the hour.
+    `rent` lets Gemini keep prefixes for money by the hour; `keep_alive` lets a service read prefixes again before their
+    entries end, where that pays. Both spend money that no question asks for, hence neither does so unless it is told.
     `max_tokens` bounds the documents in a prefix; `wait` is how long a question waits for another one to write it.
     """
 
@@ -195,6 +196,7 @@ class CacheSettings(Section):
     answers: bool = True
     semantic: bool = False
     rent: bool = False
+    keep_alive: bool = False
     max_tokens: int = Field(default=20_000, ge=1_000)
     wait: float = Field(default=2.0, ge=0)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from ragkit.compute import beside
+from ragkit.keeper import Keeper
 from ragkit.ledgers.sql import SqlLedger
 from ragkit.models import Catalogue
 from ragkit.rag import Ragkit
@@ -92,6 +93,7 @@ class Service:
     spans: Spans
     detached: Detached
     batching: Batching
+    keeper: Keeper
 
     async def tenant(self, shown: list[str]) -> str | None:
         """Whose headers of authorization these are; None for nobody's."""
@@ -126,6 +128,7 @@ class Service:
     def drain(self) -> None:
         """Take nothing new, and let what goes on end soon."""
         self.gate.closed = True
+        self.keeper.drain()
         self.deadlines.drain(self.api.drain)
 
     async def patiently(self, read: Callable[[], Awaitable[object]]) -> str:
@@ -143,6 +146,8 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     """Everything is closed in the reverse order; what is not settled by then is settled first."""
     async with AsyncExitStack() as stack:
         rag = await stack.enter_async_context(Ragkit.open(settings, compute=stack.enter_context(beside())))
+        keeper = Keeper(rag.parts, rag.store)
+        await stack.enter_async_context(keeper.running())
         records = Records(settings)
         stack.push_async_callback(records.aclose)
         api, metrics = settings.api, Metrics()
@@ -157,7 +162,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         stack.push_async_callback(batching.aclose)
         rates = Rates(time.monotonic)
         service = Service(
-            settings, rag, records, keys, gate, deadlines, rates, jobs, metrics, spans, detached, batching
+            settings, rag, records, keys, gate, deadlines, rates, jobs, metrics, spans, detached, batching, keeper
         )
         metrics.watch("ragkit_in_flight", "Questions that are answered now", lambda: gate.running)
         metrics.watch("ragkit_queue", "Questions that wait", lambda: gate.queued)

@@ -79,7 +79,10 @@ class Line:
 
     `warm_until` is when the provider forgets the version's bytes, `touched` when they were last asked for, `since` the
     questions since the hot chunks were last chosen. `refused` counts why questions went out without a mark, `lack` says
-    why no chunks were chosen. `restored` and `saved` tell how the line stands to the cache file.
+    why no chunks were chosen. `lapses` is when the entry would have ended had nobody refreshed it since the last
+    question, 0 where nobody has; `keeping` says why it was refreshed last, or why not, and `lost` when the provider had
+    forgotten it all the same. `restored` and `saved` tell how
+    the line stands to the cache file.
     """
 
     kind: Kind
@@ -94,6 +97,9 @@ class Line:
     marked: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     lack: str = ""
+    lapses: float = 0.0
+    keeping: str = ""
+    lost: float = 0.0
     restored: bool = False
     saved: float = 0.0
 
@@ -115,6 +121,8 @@ def line_to_json(line: Line) -> str:
             "questions": line.questions,
             "marked": line.marked,
             "refused": dict(line.refused),
+            "keeping": line.keeping,
+            "lost": line.lost,
         }
     )
 
@@ -127,6 +135,7 @@ def restore_line(line: Line, text: str) -> None:
     line.arrivals = Arrivals(arrivals["last"], arrivals["gaps"], within)
     line.balance = Balance(**told["balance"])
     line.refused = Counter(told["refused"])
+    line.keeping, line.lost = told.get("keeping", ""), told.get("lost", 0.0)
     for name in ("ttl", "warm_until", "touched", "since", "questions", "marked"):
         setattr(line, name, told[name])
 

@@ -52,6 +52,10 @@ class Lines:
     def loaded(self) -> tuple[Line, ...]:
         return tuple(self._lines.values())
 
+    def held(self, kind: Kind) -> Line | None:
+        """The line of a kind if it is in memory; looking does not make it one that was used."""
+        return self._lines.get(kind.key)
+
     def scope(self, name: str) -> Scope:
         found = self._scopes.pop(name, None)
         if found is None:

@@ -7,14 +7,20 @@ what was spent is counted in whole pico-dollars elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from itertools import pairwise
+from math import exp, log
 from typing import Protocol
 
+from ragkit.caching.keep import Stay, kept_warm
 from ragkit.nouns import CacheTtl, Usage
 from ragkit.prices.pricing import Band, band_cost
 
 SECONDS: dict[CacheTtl, int] = {"5m": 300, "30m": 1800, "1h": 3600, "12h": 43200}
+EDGES = (0, *sorted(SECONDS.values()))
 AUTOMATIC_SECONDS = 300
 """How long a cache that asks for no mark can be counted on."""
 LOCAL_READ = 0.1
@@ -37,7 +43,8 @@ PROBE_SECONDS = 3600
 class Terms:
     """Prices of one lifetime, in pico-dollars a token, or in relative units where nothing is billed.
 
-    `ttl` is None where the provider caches by itself and asks for no mark.
+    `ttl` is None where the provider caches by itself and asks for no mark. `refresh` is what reading the prefix again
+    without a question costs for each of its tokens, None where nobody does that.
     """
 
     ttl: CacheTtl | None
@@ -45,6 +52,7 @@ class Terms:
     plain: float
     read: float
     write: float
+    refresh: float | None = None
 
     @property
     def break_even(self) -> float:
@@ -54,6 +62,11 @@ class Terms:
     def average(self, warm: float) -> float:
         """What a token of the prefix costs on average."""
         return warm * self.read + (1 - warm) * self.write
+
+    @property
+    def stay(self) -> Stay | None:
+        """What it takes to keep an entry warm, where that is done."""
+        return None if self.refresh is None else Stay(self.seconds, self.refresh, self.write - self.read)
 
 
 LOCAL = Terms(None, AUTOMATIC_SECONDS, plain=1.0, read=LOCAL_READ, write=1.0)
@@ -91,12 +104,47 @@ class Arrivals:
         """The chance that the next question comes within so many seconds."""
         return (self.within.get(seconds, 0.0) + PRIOR_WITHIN) / (self.gaps + PRIOR_GAPS)
 
+    def left(self) -> Callable[[float], float]:
+        """The chance that no question has come after so many seconds."""
+        return curve(self._levels)
+
+    def kept(self, terms: Terms) -> float:
+        """The chance of a warm prefix, what refreshes add to it less their own cost."""
+        warm = self.warm(terms.seconds)
+        return warm if terms.stay is None else min(1.0, warm + _added(self._levels, terms.stay))
+
+    @property
+    def _levels(self) -> tuple[float, ...]:
+        return (1.0, *(1 - self.warm(seconds) for seconds in EDGES[1:]))
+
+
+def curve(levels: Sequence[float]) -> Callable[[float], float]:
+    """A chance that falls to these levels at the lifetimes, evenly at random in between.
+
+    Nothing is known of gaps beyond the longest lifetime, so from there on the chance stays as it is.
+    """
+    bins = zip(pairwise(EDGES), pairwise(levels), strict=True)
+    rates = [log(one / other) / (end - begin) for (begin, end), (one, other) in bins]
+
+    def left(seconds: float) -> float:
+        place = bisect_right(EDGES, seconds) - 1
+        return levels[place] * exp(-rates[place] * (seconds - EDGES[place])) if place < len(rates) else levels[-1]
+
+    return left
+
+
+@lru_cache(maxsize=1024)
+def _added(levels: tuple[float, ...], stay: Stay) -> float:
+    """What keeping adds to the chance; a question asks several times before its own arrival changes it."""
+    return kept_warm(curve(levels), stay)
+
 
 @dataclass(slots=True)
 class Balance:
     """What caching has cost and saved for one kind of question, in pico-dollars, and whether writes are ever read.
 
-    `plain_pico` is what the same prompts would have cost without a prefix, `paid_pico` what they did cost.
+    `plain_pico` is what the same prompts would have cost without a prefix, `paid_pico` what they did cost, refreshes
+    included; `kept_pico` is the part of the refreshes, `won_pico` what questions have saved that read thanks to them.
     """
 
     plain_pico: int = 0
@@ -106,6 +154,9 @@ class Balance:
     unread: int = 0
     tries: int = 0
     probed: float = 0.0
+    refreshes: int = 0
+    kept_pico: int = 0
+    won_pico: int = 0
 
     def add(self, usage: Usage, needless: int, band: Band | None, now: float) -> None:
         """A call was billed; `needless` tokens of its prompt were there for other questions."""
@@ -116,6 +167,15 @@ class Balance:
             self.reads, self.unread, self.tries = self.reads + 1, 0, 0
         elif usage.cache_written:
             self.writes += 1
+            self.missed(now)
+
+    def refresh(self, usage: Usage, pico: int, now: float) -> None:
+        """A prefix was read again without a question, for that price."""
+        self.refreshes += 1
+        self.kept_pico += pico
+        self.paid_pico += pico
+        if not usage.cache_read:
+            self.writes += bool(usage.cache_written)
             self.missed(now)
 
     def missed(self, now: float) -> None:
@@ -132,6 +192,12 @@ class Balance:
             return "so far the prefix has cost more than it has saved"
         return ""
 
+    def keeping_objection(self, write_pico: float) -> str:
+        """Why no refresh should be risked: they may cost one write, or the usual share, beyond what they have saved."""
+        if self.kept_pico - self.won_pico > max(write_pico, ALLOWED_LOSS * self.plain_pico):
+            return "so far refreshes have cost more than they have saved"
+        return ""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -146,12 +212,14 @@ def choose_terms(offered: Sequence[Terms], arrivals: Arrivals) -> Choice:
     """The lifetime with which a token of the prefix is cheapest, where any is cheaper than plain input."""
     if not offered:
         return Choice(None, 0.0, "the model has no prompt cache")
-    priced = [(terms.average(warm := arrivals.warm(terms.seconds)), terms, warm) for terms in offered]
+    priced = [(terms.average(warm := arrivals.kept(terms)), terms, warm) for terms in offered]
     _, best, warm = min(priced, key=lambda it: (it[0], it[1].seconds))
+    kept = best.refresh is not None and warm > arrivals.warm(best.seconds)
     if warm <= best.break_even:
         why = f"the next question comes in time with {warm:.0%}, a write pays from {best.break_even:.0%}"
         return Choice(None, warm, why)
-    return Choice(best, warm, f"the next question comes within {best.ttl or 'the usual time'} with {warm:.0%}")
+    when = "in time, as the prefix is kept warm," if kept else f"within {best.ttl or 'the usual time'}"
+    return Choice(best, warm, f"the next question comes {when} with {warm:.0%}")
 
 
 class CachePolicy(Protocol):

@@ -12,11 +12,12 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from ragkit.bound import HIDDEN_TOKENS
 from ragkit.caching.file import CacheFile
+from ragkit.caching.keep import FORGIVEN, LEAST_OUTPUT, TAIL
 from ragkit.caching.line import Kind, Line, Version
 from ragkit.caching.lines import Lines
 from ragkit.caching.policy import LOCAL, BreakEven, CachePolicy, Choice, Terms, terms_of
@@ -26,12 +27,14 @@ from ragkit.caching.warming import Warming, Writer
 from ragkit.calls.attempt import Attempt
 from ragkit.hot import held_tokens
 from ragkit.models import Catalogue, ModelSpec
-from ragkit.nouns import Chunk, Model, Prefix, Prompt, Query, Schema
+from ragkit.nouns import CacheTtl, Chunk, Model, Prefix, Prompt, Query, Schema, Usage
 from ragkit.prices.pricing import Band
 from ragkit.routing.cost import Warmth
 from ragkit.settings import CacheSettings
 from ragkit.tokens import typical_tokens
 
+ASKED_FOR: dict[str, tuple[CacheTtl, ...]] = {"openai-chat": ("30m",)}
+"""The lifetimes that an adapter asks for, where these are not all that its models offer."""
 LOCAL_MINIMUM = 256
 """Tokens from which a machine of our own is worth the trouble."""
 BREAK_EVEN = BreakEven()
@@ -104,6 +107,7 @@ class Taken:
         if attempt.model != self.line.kind.model.id or usage is None or not usage.prompt:
             return
         self.line.balance.add(usage, self.needless, self.band, self.begun)
+        self._credit(usage)
         if self.prefix.marked and not usage.cache_read and not usage.cache_written:
             self.line.balance.missed(self.begun)
             self._over = True
@@ -111,6 +115,13 @@ class Taken:
                 self.line.warm_until = 0.0
         elif attempt.outcome == "ok":
             self.began()
+
+    def _credit(self, usage: Usage) -> None:
+        """What was read only because somebody has kept it warm counts as won by that."""
+        if self.prefix.ttl and usage.cache_read and self.band is not None and 0 < self.line.lapses <= self.begun:
+            saved = self.band.price(f"cache_write_{self.prefix.ttl}") - self.band.price("cache_read")
+            self.line.balance.won_pico += usage.cache_read * saved
+        self.line.lapses = 0.0
 
 
 class Prefixes:
@@ -129,7 +140,9 @@ class Prefixes:
         self._settings = settings
         self._head = head
         self._clock = clock
-        self._policy = policy
+        self.policy = policy
+        self.kept_warm = False
+        """Whether somebody in this process reads prefixes again before their entries end."""
         self._warming = Warming()
         self.lines = Lines(file)
         self._versions = Versions(self.lines, head)
@@ -162,7 +175,7 @@ class Prefixes:
 
     def rents(self, line: Line) -> bool:
         """Whether a cache that is rented by the hour costs less than one that grows cold between questions."""
-        market, _ = self._market(line)
+        market, _ = self.market(line)
         return any(it.ttl is None and it.seconds == TERM for it in market.offered)
 
     async def revalidate(self, tenant: str, store: Documents) -> None:
@@ -175,12 +188,12 @@ class Prefixes:
     async def _take(self, line: Line, asked: Asked, store: Documents, corpus: str | None) -> Taken:
         if not self._settings.prefix:
             return Taken(Prefix(reason="switched off: [cache] prefix is false"), line)
-        market, band = self._market(line)
+        market, band = self.market(line)
         plain = Taken(Prefix(reason="the model has no prompt cache"), line, band=band)
         if not market.offered:
             return plain
         now = self._clock()
-        choice = self._policy.choose(market.offered, line.arrivals)
+        choice = self.policy.choose(market.offered, line.arrivals)
         version, reason = await self._versions.current(line, market, choice, store, corpus, now)
         reason = reason if version is None else self._too_long(version, asked, market)
         if version is None or reason:
@@ -194,7 +207,7 @@ class Prefixes:
         terms = next((it for it in market.offered if it.ttl == line.ttl), None)
         if line.warm_until > now and terms is not None:
             return self._use_warm(plain, version, asked, market, terms)
-        reason = choice.reason if choice.terms is None else self._policy.objection(line.balance, now)
+        reason = choice.reason if choice.terms is None else self.policy.objection(line.balance, now)
         if choice.terms is None or reason:
             plain.prefix = Prefix(reason=reason)
             return plain
@@ -215,7 +228,7 @@ class Prefixes:
         held = held_tokens(version.sizes, {chunk.id for chunk in asked.chunks})
         saved = market.head * (terms.plain - terms.read) + held * terms.plain
         young = now - line.touched < terms.seconds / 2
-        if young and terms.ttl is not None and self._policy.skips(version.tokens * terms.read, saved):
+        if young and terms.ttl is not None and self.policy.skips(version.tokens * terms.read, saved):
             plain.prefix = Prefix(reason="the question needs too little of the prefix to pay for reading it")
             return plain
         left = f"{line.warm_until - now:,.0f} s"
@@ -240,16 +253,16 @@ class Prefixes:
         version, now = line.version, self._clock()
         if version is None or not self._settings.prefix:
             return None
-        market, _ = self._market(line)
-        choice, warm = self._policy.choose(market.offered, line.arrivals), line.warm_until > now
-        if not warm and (choice.terms is None or self._policy.objection(line.balance, now)):
+        market, _ = self.market(line)
+        choice, warm = self.policy.choose(market.offered, line.arrivals), line.warm_until > now
+        if not warm and (choice.terms is None or self.policy.objection(line.balance, now)):
             return None
         ttl = line.ttl if warm or choice.terms is None else choice.terms.ttl
         held = market.head + held_tokens(version.sizes, {chunk.id for chunk in chunks})
         model, uses = line.kind.model, 1 / max(0.01, 1 - choice.warm)
         return Warmth(model.id, model.effort, float(warm), market.head + version.tokens, ttl, uses, held)
 
-    def _market(self, line: Line) -> tuple[Market, Band | None]:
+    def market(self, line: Line) -> tuple[Market, Band | None]:
         """What the model's provider offers today."""
         model, longest = line.kind.model, self._settings.max_tokens
         if model.price_id is None:
@@ -260,12 +273,23 @@ class Prefixes:
         head = typical_tokens(self._head.text, spec)
         cliff = bands[1].above if len(bands) > 1 else (spec.context or 0)
         room = int(cliff * (1 - CLIFF_RESERVE)) if cliff else longest + head
-        offered = terms_of(bands[0], spec.cache_ttls) if spec.cache_minimum is not None else ()
+        ttls = tuple(ttl for ttl in spec.cache_ttls if ttl in ASKED_FOR.get(model.provider, spec.cache_ttls))
+        offered = terms_of(bands[0], ttls) if spec.cache_minimum is not None else ()
         rent = rent_of(spec.id)
         if self._settings.rent and spec.provider == "gemini" and any(pays(line.arrivals, it, rent) for it in offered):
             offered = tuple(rented(line.arrivals, it, rent) for it in offered)
+        if self.kept_warm:
+            offered = tuple(self._kept(it, line, head, bands[0]) for it in offered)
         market = Market(offered, head, _least(spec), min(longest + head, room), spec, cliff or None)
         return market, bands[0]
+
+    def _kept(self, terms: Terms, line: Line, head: int, band: Band) -> Terms:
+        """With what a refresh costs, spread over the tokens that it reads; unchanged where none may be sent."""
+        least, version = LEAST_OUTPUT.get(line.kind.model.provider), line.version
+        if terms.ttl is None or least is None or self._clock() - line.lost < FORGIVEN:
+            return terms
+        beside = TAIL * band.price("input") + least * band.price("output")
+        return replace(terms, refresh=terms.read + (beside / (head + version.tokens) if version else 0.0))
 
     def _too_long(self, version: Version, asked: Asked, market: Market) -> str:
         """A prefix must not move a prompt into a dearer band of length, nor out of the model's window."""

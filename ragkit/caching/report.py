@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -28,7 +28,11 @@ class Odds:
 
 @dataclass(frozen=True, slots=True)
 class LineReport:
-    """The questions of one kind. `saved_pico` is net of writes and of vain reads; None for free local work."""
+    """The questions of one kind. `saved_pico` is net of writes, vain reads and refreshes; None for free local work.
+
+    `refreshes` cost `kept_pico`, and questions that read thanks to them saved `won_pico`; `keeping` says why the last
+    one was sent, or why none was.
+    """
 
     tenant: str
     filters: tuple[tuple[str, str], ...]
@@ -46,6 +50,10 @@ class LineReport:
     sources: tuple[str, ...]
     retired: tuple[str, ...]
     refused: tuple[tuple[str, int], ...]
+    refreshes: int
+    kept_pico: int
+    won_pico: int
+    keeping: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +98,7 @@ def report_to_json(report: CacheReport) -> dict[str, Any]:
         told = asdict(line)
         saved = told.pop("saved_pico")
         told["saved_usd"] = None if saved is None else format_usd(saved)
+        told["kept_usd"], told["won_usd"] = format_usd(told.pop("kept_pico")), format_usd(told.pop("won_pico"))
         told["filters"], told["refused"] = dict(line.filters), dict(line.refused)
         lines.append(told)
     return {"lines": lines, "answers": dict(report.answers)}
@@ -111,6 +120,8 @@ def _line(file: CacheFile, key: str, body: str, catalogue: Catalogue, at: dateti
     line = Line(Kind(told["tenant"], filters, model, ""))
     restore_line(line, body)
     terms, verdict = _terms(model, catalogue, at)
+    if line.keeping:
+        terms = tuple(it if it.ttl is None else replace(it, refresh=it.read) for it in terms)
     choice = choose_terms(terms, line.arrivals)
     held = file.rows("SELECT digest, body FROM version WHERE line = ? AND retired IS NULL ORDER BY number", (key,))
     digest, version = held[-1] if held else ("", "{}")
@@ -133,6 +144,10 @@ def _line(file: CacheFile, key: str, body: str, catalogue: Catalogue, at: dateti
         sources=tuple(dict.fromkeys(chunk.source for chunk in chunks)),
         retired=_retired(file, key),
         refused=tuple(line.refused.most_common()),
+        refreshes=balance.refreshes,
+        kept_pico=balance.kept_pico,
+        won_pico=balance.won_pico,
+        keeping=line.keeping,
     )
 
 
@@ -161,6 +176,7 @@ def _text(line: LineReport) -> str:
     odds = [f"{it.ttl} {it.warm:.0%} (pays from {it.break_even:.0%})" for it in line.odds]
     lines += [f"  next question within: {', '.join(odds)}"] if odds else []
     lines.append(f"  now: {line.verdict}")
+    lines += _kept(line)
     lines += [f"  unmarked {number:,} times: {reason}" for reason, number in line.refused]
     return "\n".join([*lines, *(f"  retired {reason}" for reason in line.retired)])
 
@@ -168,5 +184,18 @@ def _text(line: LineReport) -> str:
 def _saved(line: LineReport) -> str:
     if line.saved_pico is None:
         return ""
-    amount = format_usd(abs(line.saved_pico) // 10**6 * 10**6)
-    return f", ${amount} {'saved' if line.saved_pico >= 0 else 'lost'} (estimated against no prefix)"
+    amount = _dollars(abs(line.saved_pico))
+    return f", {amount} {'saved' if line.saved_pico >= 0 else 'lost'} (estimated against no prefix)"
+
+
+def _kept(line: LineReport) -> list[str]:
+    if not line.keeping:
+        return []
+    spent = (
+        f"{line.refreshes:,} refreshes cost {_dollars(line.kept_pico)} and saved {_dollars(line.won_pico)} (estimated)"
+    )
+    return [f"  kept warm: {spent}", f"  latest: {line.keeping}"]
+
+
+def _dollars(pico: int) -> str:
+    return f"${format_usd(pico // 10**6 * 10**6)}"

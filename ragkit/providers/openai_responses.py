@@ -98,6 +98,9 @@ def to_wire(request: Request) -> dict[str, Any]:
     }
     if ability.breakpoints:
         body["prompt_cache_options"] = {"mode": "explicit"}
+        if not body["max_output_tokens"]:
+            del body["max_output_tokens"]
+            body["prompt_cache_options"]["prewarm"] = True
         if prompt.prefix.marked:
             head[-1]["prompt_cache_breakpoint"] = {"mode": "explicit", "ttl": nearest_ttl(prompt.prefix.ttl, TTLS)}
     if request.cache_key:
