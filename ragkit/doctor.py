@@ -23,11 +23,12 @@ from ragkit.ledgers.sql import SqlLedger
 from ragkit.models import Catalogue, ModelSpec
 from ragkit.rerankers import make_reranker
 from ragkit.routing.tiers import build_ladder
-from ragkit.settings import ProviderSettings, Settings
+from ragkit.settings import GeminiSettings, ProviderSettings, Settings
 from ragkit.stores import open_store
 
 State = Literal["ok", "off", "failed"]
 CONNECT_SECONDS = 2.0
+VERTEX_URL = "https://aiplatform.googleapis.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +135,15 @@ def _models(settings: Settings) -> Iterator[Finding]:
 
 async def _remote(remote: _Remote, settings: Settings) -> Finding:
     configured: ProviderSettings = getattr(settings.providers, remote.name)
-    url = configured.base_url or remote.url
-    if configured.api_key is None and not (remote.keyless and configured.base_url):
+    project = configured.vertex_project if isinstance(configured, GeminiSettings) else None
+    url = configured.base_url or (VERTEX_URL if project else remote.url)
+    if not configured.usable and not (remote.keyless and configured.base_url):
         need = "[providers.{0}] base_url" if remote.keyless else "a key: set RAGKIT_PROVIDERS_{1}_API_KEY"
         return Finding(remote.name, "off", f"needs {need.format(remote.name, remote.name.upper())}")
     if _installed(remote.package) is None:
         return Finding(remote.name, "failed", f"has a key, but lacks its package: pip install 'ragkit[{remote.extra}]'")
     key = "no key" if configured.api_key is None else "key present"
+    key = f"project {project} by Vertex AI" if project else key
     reachable = await _reachable(url)
     state: State = "ok" if reachable else "failed"
     return Finding(remote.name, state, f"{key}; {url} {'answers' if reachable else 'cannot be reached'}")

@@ -128,6 +128,11 @@ class ProviderSettings(Section):
     base_url: str | None = None
     region: str | None = None
 
+    @property
+    def usable(self) -> bool:
+        """Whether calls can be paid for."""
+        return self.api_key is not None
+
 
 class GatewaySettings(ProviderSettings):
     """An OpenAI-compatible gateway; `headers` go out with each request, `body` is added to the body of each."""
@@ -137,10 +142,17 @@ class GatewaySettings(ProviderSettings):
 
 
 class GeminiSettings(ProviderSettings):
-    """Gemini by key, or Vertex AI by project and location."""
+    """Gemini by key, or Vertex AI by project and location; `vertex_bucket` is where its batches are kept."""
 
     vertex_project: str | None = None
     vertex_location: str = "global"
+    vertex_bucket: str | None = None
+    vertex_storage_url: str | None = None
+
+    @property
+    def usable(self) -> bool:
+        """With a project, Google Cloud's own credentials count."""
+        return self.api_key is not None or self.vertex_project is not None
 
 
 class ProvidersSettings(Section):

@@ -10,7 +10,6 @@ import httpx2
 
 from ragkit.batch import Limits, Line, Progress, Progressing, Result
 from ragkit.batches.reading import completed, refused
-from ragkit.errors import ConfigError
 from ragkit.nouns import Request
 from ragkit.providers.gemini import from_wire, to_wire
 from ragkit.providers.gemini_errors import GeminiErrors
@@ -53,11 +52,6 @@ class GeminiBatches:
     @classmethod
     def configured(cls, settings: ProvidersSettings, http: httpx2.AsyncClient | None = None) -> GeminiBatches:
         own = settings.gemini
-        if own.vertex_project:
-            raise ConfigError(
-                "batches of Vertex AI read from Cloud Storage, which ragkit does not fill: "
-                "set GEMINI_API_KEY and unset vertex_project, or ask live"
-            )
         return cls(own.api_key.get_secret_value() if own.api_key else None, base_url=own.base_url, http=http)
 
     def body(self, request: Request) -> Mapping[str, Any]:

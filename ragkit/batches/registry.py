@@ -13,7 +13,7 @@ from ragkit.settings import ProvidersSettings
 
 BATCH_APIS = {
     "anthropic": "ragkit.batches.anthropic:AnthropicBatches.configured",
-    "gemini": "ragkit.batches.gemini:GeminiBatches.configured",
+    "gemini": "ragkit.batches.registry:gemini",
     "openai": "ragkit.batches.openai:OpenAIBatches.configured",
     "openai-chat": "ragkit.batches.openai:OpenAIBatches.configured_chat",
 }
@@ -27,6 +27,17 @@ def open_batch_api(name: str, settings: ProvidersSettings) -> BatchApi:
     module, _, path = BATCH_APIS[name].partition(":")
     factory: Callable[[ProvidersSettings], BatchApi] = attrgetter(path)(import_module(module))
     return factory(settings)
+
+
+def gemini(settings: ProvidersSettings) -> BatchApi:
+    """By Vertex AI where a project is named, as on the live lane, else by key."""
+    if settings.gemini.vertex_project:
+        from ragkit.batches.vertex import VertexBatches
+
+        return VertexBatches.configured(settings)
+    from ragkit.batches.gemini import GeminiBatches
+
+    return GeminiBatches.configured(settings)
 
 
 class BatchApis:

@@ -56,7 +56,7 @@ def build_ladder(settings: Settings, catalogue: Catalogue, at: datetime) -> Ladd
     if wanted != "auto":
         return Ladder((_model(wanted, None, settings, catalogue, at),), f"[answer] model is {wanted}")
     named = _named_tiers(settings)
-    provider = next((name for name in USUAL if getattr(settings.providers, name).api_key is not None), None)
+    provider = next((name for name in USUAL if getattr(settings.providers, name).usable), None)
     if provider is not None:
         named = {rung: f"{provider}/{USUAL[provider][rung]}" for rung in RUNGS} | named
     models = tuple(_model(name, rung, settings, catalogue, at) for rung, name in _in_order(named))

@@ -19,6 +19,7 @@ import google.genai  # noqa: F401
 import openai  # noqa: F401
 
 import forks
+import service_account
 import tests.integration.batch_world as batch_world
 from ragkit import Ragkit
 from ragkit.batches.sending import Env
@@ -39,6 +40,7 @@ def killer(order: dict[str, Any]) -> Env:
 
 
 async def work(order: dict[str, Any]) -> None:
+    os.environ[service_account.VARIABLE] = str(Path(order["folder"]) / service_account.FILE)
     settings = batch_world.settings(Path(order["folder"]), order["urls"], order["model"])
     async with Ragkit.open(settings) as rag:
         batches = Batches(rag.parts, rag, killer(order))

@@ -17,8 +17,11 @@ from ragkit.ledgers import open_ledger
 from ragkit.nouns import Account, Receipt
 from ragkit.settings import Settings
 from ragkit_eval.twin.fixture import RunningTwin
+from service_account import write_account
 
 KEYED = ("anthropic", "openai", "gemini", "vllm")
+VERTEX = "vertex/"
+"""Begins the name of a Gemini model that is asked through Vertex AI."""
 MANUAL = """# Pump manual
 
 ## Filters
@@ -45,13 +48,18 @@ DONE = 700
 
 
 def settings(folder: Path, twin_urls: dict[str, str], model: str) -> Settings:
-    providers = {name: {"api_key": "test", "base_url": twin_urls[name]} for name in KEYED}
+    providers: dict[str, Any] = {name: {"api_key": "test", "base_url": twin_urls[name]} for name in KEYED}
+    if model.startswith(VERTEX):
+        write_account(folder, twin_urls["token"])
+        place = {"vertex_bucket": "gs://bucket-1/batches", "vertex_storage_url": twin_urls["storage"]}
+        providers["gemini"] = {"vertex_project": "p1", "base_url": twin_urls["gemini"], **place}
+        model = f"gemini/{model.removeprefix(VERTEX)}"
     overrides: dict[str, Any] = {"store": {"path": folder / "kb"}, "answer": {"model": model}, "providers": providers}
     return load_settings(environment={}, overrides=overrides)
 
 
 def urls(twin: RunningTwin) -> dict[str, str]:
-    return {name: twin.base_url(name) for name in KEYED}
+    return {name: twin.base_url(name) for name in (*KEYED, "storage")} | {"token": f"{twin.url}/oauth2/token"}
 
 
 def ingest(folder: Path, twin: RunningTwin, model: str, text: str = MANUAL) -> None:

@@ -22,7 +22,7 @@ from ragkit_eval.twin.fixture import RunningTwin, running_twin
 from tests.integration.batch_world import DONE, QUESTIONS, answered, held, ingest, invoiced, receipts, settings, urls
 
 CHILD = Path(__file__).with_name("batch_child.py")
-MODELS = ("anthropic/claude-haiku-5-5", "openai/gpt-6-luna", "gemini/gemini-3.8-flash")
+MODELS = ("anthropic/claude-haiku-5-5", "openai/gpt-6-luna", "gemini/gemini-3.8-flash", "vertex/gemini-3.8-flash")
 STEPS = (
     ("submit", "job written", 1),
     ("submit", "prepared one", 2),
@@ -39,7 +39,12 @@ STEPS = (
 )
 QUICK = {(MODELS[0], "planned"), (MODELS[0], "settled"), *((model, "sent") for model in MODELS)}
 """Those that the default suite runs: the others are slow only in that they are many."""
-CREATES = {"anthropic": "/v1/messages/batches", "openai": "/v1/batches", "gemini": ":batchGenerateContent"}
+CREATES = {
+    "anthropic": "/v1/messages/batches",
+    "openai": "/v1/batches",
+    "gemini": ":batchGenerateContent",
+    "vertex": "/batchPredictionJobs",
+}
 
 
 def cases() -> Iterator[Any]:

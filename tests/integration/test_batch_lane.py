@@ -16,6 +16,7 @@ from ragkit.window import parse_window
 from ragkit_eval.twin.faults import Fault
 from ragkit_eval.twin.fixture import RunningTwin, running_twin
 from ragkit_eval.twin.world import Options
+from service_account import use_account
 from tests.integration.batch_world import DONE, MANUAL, QUESTIONS, held, invoiced, opened, receipts
 
 MODELS = (
@@ -24,10 +25,11 @@ MODELS = (
     "openai/gpt-6-luna",
     "openai-chat/gpt-6-luna",
     "gemini/gemini-3.8-flash",
+    "vertex/gemini-3.8-flash",
 )
 HAIKU = MODELS[0]
 LOCAL = "vllm/twin-local"
-QUICK = (HAIKU, "openai/gpt-6-luna", "gemini/gemini-3.8-flash")
+QUICK = (HAIKU, "openai/gpt-6-luna", "gemini/gemini-3.8-flash", "vertex/gemini-3.8-flash")
 EVERY = [pytest.param(model, marks=() if model in QUICK else pytest.mark.slow) for model in MODELS]
 ONE = [pytest.param(model, marks=() if model == HAIKU else pytest.mark.slow) for model in MODELS]
 
@@ -35,6 +37,11 @@ ONE = [pytest.param(model, marks=() if model == HAIKU else pytest.mark.slow) for
 class Warranty(BaseModel):
     years: int = Field(ge=0)
     covered: str
+
+
+@pytest.fixture(autouse=True)
+def _account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_account(tmp_path, monkeypatch)
 
 
 @pytest.fixture
@@ -84,7 +91,7 @@ async def test_the_same_questions_again_continue_the_job(tmp_path: Path, twin: R
 @pytest.mark.parametrize("model", ONE)
 @pytest.mark.parametrize("kind", ["server_error", "expired"])
 async def test_only_what_failed_is_sent_again(tmp_path: Path, twin: RunningTwin, model: str, kind: str) -> None:
-    if model.startswith("gemini") and kind == "expired":
+    if "gemini" in model and kind == "expired":
         pytest.skip("a single request does not expire at Gemini")
     twin.faults.set([Fault(kind, path="batch_item", nth=(2,))])
     async with opened(tmp_path, twin, model) as (_, batches):

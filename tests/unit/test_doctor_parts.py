@@ -36,3 +36,13 @@ async def test_what_can_work_is_named_without_its_key(tmp_path: Path) -> None:
     assert found.state == "ok"
     assert "cohere" in found.detail
     assert "secret" not in found.detail
+
+
+async def test_a_project_of_google_cloud_needs_no_key(tmp_path: Path) -> None:
+    project = {"vertex_project": "project-1", "base_url": "http://127.0.0.1:1"}
+    overrides = {"store": {"path": tmp_path / "kb"}, "providers": {"gemini": project}}
+    found = await examine(load_settings(environment={}, overrides=overrides))
+    gemini, models = (next(it for it in found if it.system == name) for name in ("gemini", "models"))
+    assert gemini.state == "failed"
+    assert gemini.detail == "project project-1 by Vertex AI; http://127.0.0.1:1 cannot be reached"
+    assert models.detail.startswith("extractive, gemini-2.5-flash-lite")

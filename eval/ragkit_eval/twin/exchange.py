@@ -21,6 +21,8 @@ WORDS = {"context_too_long": "prompt is too long: it exceeds the maximum context
 """What clients look for in a message, where some protocols have no code for it."""
 GONE = 499
 """The status of a request whose sender hung up before it was sent; no provider's, and nobody sees it."""
+FILES = ("multipart/", "application/jsonl")
+"""Types of bodies that are not JSON."""
 SECRET_HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie")
 
 
@@ -180,7 +182,7 @@ def _check_key(call: Call) -> None:
     keys = call.world.options.keys
     if call.protocol.needs_key and (not call.key or (keys and call.key not in keys)):
         raise Rejection("auth", "invalid API key")
-    if call.seen.body is None and not call.request.headers.get("content-type", "").startswith("multipart/"):
+    if call.seen.body is None and not call.request.headers.get("content-type", "").startswith(FILES):
         raise Rejection("bad_request", "the request body is not valid JSON")
 
 

@@ -91,7 +91,7 @@ def settle(batch: Batch) -> bool:
     if now < stop:
         return False
     done = [number for number in range(len(batch.requests)) if _due(batch, number) <= stop]
-    batch.responses = [_work(batch, batch.requests[number], _due(batch, number)) for number in done]
+    batch.responses = [_answer(batch, batch.requests[number], _due(batch, number)) for number in done]
     if batch.cancelled:
         batch.state = "BATCH_STATE_CANCELLED"
     else:
@@ -103,23 +103,29 @@ def _due(batch: Batch, number: int) -> datetime:
     return batch.created + (batch.ends - batch.created) * (number + 1) / len(batch.requests)
 
 
-def _work(batch: Batch, item: Mapping[str, Any], at: datetime) -> dict[str, Any]:
+def _answer(batch: Batch, item: Mapping[str, Any], at: datetime) -> dict[str, Any]:
     """One response; `metadata` comes back, so that ids survive."""
-    call, request = batch.call, item["request"]
-    call.fault = call.world.faults.next("gemini", batch.model, ITEM_PATH)
     kept = {"metadata": item["metadata"]} if "metadata" in item else {}
+    return {**work_off(batch.call, batch.id, batch.model, item["request"], at), **kept}
+
+
+def work_off(
+    call: Call, batch: str, model: str, request: Mapping[str, Any], at: datetime, *, vertex: bool = False
+) -> dict[str, Any]:
+    """A request of a batch, done and billed: its `response`, or its `error`, which is free."""
+    call.fault = call.world.faults.next("gemini", model, ITEM_PATH)
     try:
         if call.fault and call.fault.kind in REJECTIONS:
             raise scripted_rejection(call.fault)
-        made = plan(call, request, batch.model)
+        made = plan(call, request, model)
         written = compose(call, made)
         call.world.step_cache.commit(made.steps, call.world.clock.now())
     except Rejection as rejection:
-        return {"error": error_body(rejection, "")["error"], **kept}
+        return {"error": error_body(rejection, "")["error"]}
     response_id = call.world.new_id("resp")
-    bill = bill_of(made, f"{batch.id}/{response_id}", written.output, written.thinking, batch=True)
+    bill = bill_of(made, f"{batch}/{response_id}", written.output, written.thinking, batch=True)
     call.world.bill(replace(bill, at=at), "batch")
-    return {"response": respond(made, written, response_id), **kept}
+    return {"response": respond(made, written, response_id, vertex=vertex)}
 
 
 def _find(call: Call) -> Batch:

@@ -29,6 +29,8 @@ from ragkit_eval.twin import (
     openai_embeddings,
     openai_files,
     openai_responses,
+    storage,
+    vertex_batches,
     vllm,
     vllm_decisions,
     voyage,
@@ -43,6 +45,7 @@ BASE_URLS = {
     "openai": "/openai/v1",
     "openai-eu": "/openai-eu/v1",
     "gemini": "/gemini",
+    "storage": "/cloud-storage",
     "vllm": "/vllm/v1",
     "gateway": "/gateway/v1",
     "cohere": "/cohere",
@@ -60,6 +63,9 @@ OPENAI: Routes = (
     *openai_files.ROUTES,
     *openai_batches.ROUTES,
 )
+
+
+GEMINI: Routes = (*gemini_decisions.ROUTES, *vertex_batches.ROUTES, *gemini_batches.ROUTES)
 
 
 class LabelledApp:
@@ -90,7 +96,8 @@ def build_app(world: World) -> ASGIApp:
     mounts = [
         _mount(world, "/anthropic", anthropic.PROTOCOL, anthropic.ROUTES + anthropic_batches.ROUTES),
         *(_mount(world, path, openai.PROTOCOL, OPENAI) for path in ("/openai", "/openai-eu", "/openai-us")),
-        _mount(world, "/gemini", gemini_errors.PROTOCOL, gemini_decisions.ROUTES + gemini_batches.ROUTES),
+        _mount(world, "/gemini", gemini_errors.PROTOCOL, GEMINI),
+        _mount(world, "/cloud-storage", storage.PROTOCOL, storage.ROUTES),
         _mount(world, "/vllm", vllm.PROTOCOL, vllm.ROUTES + vllm_decisions.ROUTES),
         *(_mount(world, f"/{each.PROTOCOL.name}", each.PROTOCOL, each.ROUTES) for each in (gateway, cohere, voyage)),
     ]
@@ -146,6 +153,7 @@ def _control(world: World) -> list[Route]:
         Route("/twin/faults", _guarded(faults), methods=["GET", "POST"]),
         Route("/twin/clock", _guarded(clock), methods=["GET", "POST"]),
         Route("/twin/reset", reset, methods=["POST"]),
+        Route("/oauth2/token", storage.token, methods=["POST"]),
     ]
 
 
