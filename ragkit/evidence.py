@@ -53,7 +53,7 @@ def judge(question: str, hits: Sequence[Hit]) -> Evidence:
 def _missing(question: str, ranking: Ranking) -> list[str]:
     """The question's words that no passage has, as they were written, the most telling first."""
     asked = ask(question)
-    headings = {" ".join((one.chunk.title, *one.chunk.section)) for one in ranking.candidates}
+    headings = {" ".join((one.chunk.title, *one.chunk.section, one.chunk.context)) for one in ranking.candidates}
     texts = [frozenset(words(heading)) for heading in headings] + [one.words.all for one in ranking.candidates]
     missing = [stem for stem in asked.weights if not any(stem in text for text in texts)]
     return [asked.spelled[stem] for stem in sorted(missing, key=lambda stem: -asked.weights[stem])]

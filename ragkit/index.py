@@ -24,6 +24,7 @@ from ragkit.stores.schema import check_schema
 Records = Sequence[DocumentRecord]
 
 if TYPE_CHECKING:
+    from ragkit.contexts.service import ContextRun
     from ragkit_ingest.load import Root
     from ragkit_ingest.pipeline import IngestOptions
     from ragkit_ingest.report import IngestReport, Progress
@@ -57,20 +58,35 @@ class Index:
         from ragkit_ingest.load import check_paths
         from ragkit_ingest.pipeline import Destination, ingest
 
+        if options.collect:
+            return await self._collect(account, progress)
         roots = check_paths(paths)
-        embedder, metered = self._parts.embedder, self._metered(account)
+        embedder, metered, contexts = self._parts.embedder, self._metered(account), self._contexts(account)
         async with self._writable(options, account.tenant, roots) as (store, replaced):
             price = None if metered is None else metered.price
-            destination = Destination(store, account.tenant, metered or embedder, price, replaced)
+            destination = Destination(store, account.tenant, metered or embedder, price, replaced, contexts)
             settings = self._parts.settings.ingest
             report = await ingest(paths, destination, settings=settings, options=options, progress=progress)
             if not options.dry_run:
                 await _check_whole(store, account.tenant, replaced or (), report, kept=not options.delete_missing)
                 await store.publish()
                 await store.optimize()
-        if metered is None or options.dry_run:
-            return report
-        return replace(report, usage=metered.usage, cost_pico=metered.cost_pico)
+        if contexts is not None:
+            report = replace(report, context=contexts.foreseen if options.dry_run else contexts.placed)
+        return report if options.dry_run else _billed(report, metered)
+
+    async def _collect(self, account: Account, progress: Callable[[Progress], None]) -> IngestReport:
+        """Take the contexts that batches have brought, and make the vectors that waited for them."""
+        from ragkit.contexts.service import ContextRun
+        from ragkit_ingest.pipeline import Destination, embed
+        from ragkit_ingest.report import IngestReport
+
+        run, metered, store = ContextRun(self._parts, account), self._metered(account), await self.store()
+        waiting = await run.collect(store)
+        destination = Destination(store, account.tenant, metered or self._parts.embedder)
+        report = await embed(destination, IngestReport(context=run.placed), progress, but=waiting)
+        await store.optimize()
+        return _billed(report, metered)
 
     async def verify(self, *, repair: bool) -> Reconciliation:
         store = await self.store()
@@ -160,6 +176,16 @@ class Index:
         embedder = self._parts.embedder
         return None if embedder is None else (embedder.name, embedder.dimensions)
 
+    def _contexts(self, account: Account) -> ContextRun | None:
+        """Who asks for contexts of chunks, if the settings want some."""
+        if self._parts.settings.ingest.context == "off":
+            return None
+        from ragkit.contexts.service import ContextRun
+
+        run = ContextRun(self._parts, account)
+        run.check()
+        return run
+
     def _metered(self, account: Account) -> MeteredEmbedder | None:
         """Who buys vectors of documents; those of an embedder on this machine are not bought."""
         parts = self._parts
@@ -170,6 +196,10 @@ class Index:
             return Order(parts.payer(account, parts.clock()), uuid.uuid4().hex, None)
 
         return MeteredEmbedder(parts.embedder, parts.retrying, new_order)
+
+
+def _billed(report: IngestReport, metered: MeteredEmbedder | None) -> IngestReport:
+    return report if metered is None else replace(report, usage=metered.usage, cost_pico=metered.cost_pico)
 
 
 async def _check_embedder(store: Store, wanted: tuple[str, int] | None) -> None:

@@ -23,8 +23,9 @@ class Reranked:
 
 
 def passage(chunk: Chunk) -> str:
-    """What a reranker reads of a chunk: its text under the headings that it does not repeat itself."""
-    headings = dict.fromkeys(part for part in (chunk.title, *chunk.section) if part and part not in chunk.text)
+    """What a reranker reads of a chunk: its text under the headings that it does not repeat itself, and its context."""
+    around = (chunk.title, *chunk.section, chunk.context)
+    headings = dict.fromkeys(part for part in around if part and part not in chunk.text)
     return "\n".join((*headings, chunk.text))
 
 

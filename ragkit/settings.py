@@ -40,6 +40,10 @@ class IngestSettings(Section):
     """Who decides where texts are cut; `llama-index` is its sentence splitter, from the extra `ingest`."""
     max_file_mib: int = Field(default=50, ge=1)
     parse_seconds: float = Field(default=30.0, gt=0)
+    context: Literal["off", "live", "batch"] = "off"
+    """Whether a model says, for money, what a document says around each of its chunks: at once, or at half price."""
+    context_model: str = ""
+    """Which one, as PROVIDER/MODEL; empty, the cheapest tier's."""
 
 
 class EmbedderSettings(Section):

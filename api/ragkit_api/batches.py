@@ -33,6 +33,7 @@ class BatchReply(BaseModel):
     """
 
     job: str
+    kind: str
     state: str
     reason: str
     resumed: bool

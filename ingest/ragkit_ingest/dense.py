@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from ragkit.embed import Embedded, Embedder
 from ragkit.errors import ProviderError, RagkitError
@@ -18,20 +18,24 @@ AT_ONCE = 4
 
 
 class Embedding:
-    """A run of the embedder over a store: `usage` is what was billed so far, `error` what ended it early."""
+    """A run of the embedder over a store: `usage` is what was billed so far, `error` what ended it early.
 
-    def __init__(self, store: Store, tenant: str, embedder: Embedder) -> None:
+    Chunks of the documents `but` wait: their vectors would be made anew soon.
+    """
+
+    def __init__(self, store: Store, tenant: str, embedder: Embedder, but: Collection[str] = ()) -> None:
         self.usage = Usage()
         self.done = 0
         self.error: RagkitError | None = None
         self._store = store
         self._tenant = tenant
         self._embedder = embedder
+        self._but = but
 
     async def run(self, report: Callable[[int], None]) -> None:
         """Embed every visible chunk without a vector, also those that an earlier run left."""
         while self.error is None:
-            waiting = await self._store.pending_dense(self._tenant, BATCH * AT_ONCE)
+            waiting = await self._store.pending_dense(self._tenant, BATCH * AT_ONCE, self._but)
             before = self.done
             batches = [waiting[start : start + BATCH] for start in range(0, len(waiting), BATCH)]
             await asyncio.gather(*(self._embed(batch, report) for batch in batches))

@@ -10,14 +10,15 @@ import gc
 import importlib.util
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from ragkit.embed import Embedder
 from ragkit.errors import MissingExtra
-from ragkit.nouns import DocumentRecord, Usage
+from ragkit.nouns import Chunk, DocumentRecord, Usage
 from ragkit.settings import IngestSettings
 from ragkit.store import Store
 from ragkit_ingest.chunk import Sizes
@@ -37,12 +38,28 @@ YOUNG_OBJECTS = 50_000
 """Between two searches for cycles while files are read."""
 
 
+class Contexts(Protocol):
+    """Who gives chunks their contexts, after they have become searchable by their words."""
+
+    async def watch(self, chunks: Sequence[Chunk]) -> None:
+        """In a dry run: a document that would be written."""
+        ...
+
+    async def foresee(self, store: Store, gone: Collection[str]) -> None:
+        """In a dry run: what the documents of the index lack that are neither written anew nor, by source, `gone`."""
+        ...
+
+    async def start(self, store: Store) -> frozenset[str]:
+        """Ask for what the index lacks; the documents whose vectors are to wait for it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Destination:
     """Where documents go, and who turns them into vectors; `price` prices what the embedder bills, None: unknown.
 
     `replaced` are the records of the index whose place the store is to take: documents keep their names, versions and
-    what was given for them.
+    what was given for them. Without `contexts` chunks get none.
     """
 
     store: Store
@@ -50,6 +67,7 @@ class Destination:
     embedder: Embedder | None = None
     price: Callable[[Usage], int | None] | None = None
     replaced: Sequence[DocumentRecord] | None = None
+    contexts: Contexts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +76,8 @@ class IngestOptions:
 
     `here` is the folder at which the names of documents start, without one the working directory. `uploaded` files lie
     where they are for this run only: that they are not there any more later means nothing. `metadata` is for all
-    documents of the run, and stays with them until it is given anew.
+    documents of the run, and stays with them until it is given anew. `collect` reads no files: it takes the contexts
+    that batches have brought, and makes the vectors that waited for them.
     """
 
     dry_run: bool = False
@@ -67,6 +86,7 @@ class IngestOptions:
     here: Path | None = None
     uploaded: bool = False
     metadata: tuple[tuple[str, str], ...] = ()
+    collect: bool = False
 
 
 def chunking_name(settings: IngestSettings) -> str:
@@ -91,7 +111,9 @@ async def ingest(
     cutting = chunking_name(settings)
     manner = Manner(cutting, options.rebuild, options.uploaded, check_given(options.metadata))
     plan = await asyncio.to_thread(make_plan, loaded, records, manner)
-    async with Writer(destination.store, destination.tenant, cutting, dry_run=options.dry_run) as writer:
+    contexts = destination.contexts
+    watch = None if contexts is None else contexts.watch
+    async with Writer(destination.store, destination.tenant, cutting, dry_run=options.dry_run, watch=watch) as writer:
         with _few_collections():
             await _read([(task, _job(task, manner)) for task in plan.tasks], writer, settings, progress)
         deleted = plan.vanished if options.delete_missing else ()
@@ -109,9 +131,29 @@ async def ingest(
         seconds_searchable=time.perf_counter() - began,
         dry_run=options.dry_run,
     )
-    if destination.embedder is not None:
-        report = await _embed(destination, destination.embedder, writer, report, progress)
+    waiting = await _place(destination, options, deleted)
+    if options.dry_run:
+        report = _foresee(destination, writer, report)
+    else:
+        report = await embed(destination, report, progress, but=waiting)
     return replace(report, seconds=time.perf_counter() - began)
+
+
+async def embed(
+    destination: Destination, report: IngestReport, progress: Callable[[Progress], None], *, but: Collection[str] = ()
+) -> IngestReport:
+    """Make the vectors that are missing; the report with what the embedder did."""
+    embedder = destination.embedder
+    if embedder is None:
+        return report
+    embedding, written = Embedding(destination.store, destination.tenant, embedder, but), report.added + report.updated
+
+    def show(done: int) -> None:
+        progress(Progress("embed", done, max(done, report.chunks_added), written, report.chunks_added))
+
+    await embedding.run(show)
+    cost = _cost(destination, embedder, embedding.usage)
+    return replace(report, usage=embedding.usage, cost_pico=cost, error=embedding.error)
 
 
 @contextmanager
@@ -156,25 +198,23 @@ async def _read(
     await writer.finish()
 
 
-async def _embed(
-    destination: Destination,
-    embedder: Embedder,
-    writer: Writer,
-    report: IngestReport,
-    progress: Callable[[Progress], None],
-) -> IngestReport:
-    """The report with what the embedder did, or in a dry run would do."""
-    if report.dry_run:
-        usage, error = Usage(input=writer.tokens_to_embed), None
-    else:
-        embedding = Embedding(destination.store, destination.tenant, embedder)
+async def _place(destination: Destination, options: IngestOptions, deleted: Sequence[DocumentRecord]) -> frozenset[str]:
+    """Ask for contexts; the documents whose vectors wait for them."""
+    if destination.contexts is None:
+        return frozenset()
+    if options.dry_run:
+        await destination.contexts.foresee(destination.store, [record.source for record in deleted])
+        return frozenset()
+    return await destination.contexts.start(destination.store)
 
-        def show(done: int) -> None:
-            progress(Progress("embed", done, max(done, writer.chunks_added), writer.documents, writer.chunks_added))
 
-        await embedding.run(show)
-        usage, error = embedding.usage, embedding.error
-    return replace(report, usage=usage, cost_pico=_cost(destination, embedder, usage), error=error)
+def _foresee(destination: Destination, writer: Writer, report: IngestReport) -> IngestReport:
+    """The report with what the embedder would do."""
+    embedder = destination.embedder
+    if embedder is None:
+        return report
+    usage = Usage(input=writer.tokens_to_embed)
+    return replace(report, usage=usage, cost_pico=_cost(destination, embedder, usage))
 
 
 def _cost(destination: Destination, embedder: Embedder, usage: Usage) -> int | None:

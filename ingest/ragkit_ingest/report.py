@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ragkit.contexts.report import Foreseen, Placed, context_text, context_to_json
 from ragkit.errors import RagkitError
 from ragkit.money import format_usd
 from ragkit.nouns import Usage
@@ -37,7 +38,7 @@ class IngestReport:
 
     `usage` is what the embedder billed (estimated in a dry run), `cost_pico` its price, None where nobody knows it.
     `tokens` counts the chunks that were written. `error` ended the embedding early: everything is searchable by its
-    words, and running again embeds the rest.
+    words, and running again embeds the rest. `context` is about contexts of chunks, None where none are wanted.
     """
 
     added: int = 0
@@ -52,6 +53,7 @@ class IngestReport:
     usage: Usage = field(default_factory=Usage)
     cost_pico: int | None = 0
     error: RagkitError | None = None
+    context: Foreseen | Placed | None = None
     seconds: float = 0.0
     seconds_searchable: float = 0.0
     dry_run: bool = False
@@ -59,6 +61,7 @@ class IngestReport:
 
 def report_to_json(report: IngestReport) -> dict[str, Any]:
     """The body of `ragkit ingest --json`; money is a decimal string of dollars."""
+    context = {} if report.context is None else {"context": context_to_json(report.context)}
     return {
         "documents": {
             "added": report.added,
@@ -70,6 +73,7 @@ def report_to_json(report: IngestReport) -> dict[str, Any]:
         "chunks": {"added": report.chunks_added, "deleted": report.chunks_deleted},
         "failures": [{"source": failure.source, "reason": failure.reason} for failure in report.failures],
         "cost_usd": None if report.cost_pico is None else format_usd(report.cost_pico),
+        **context,
         "seconds": round(report.seconds, 3),
     }
 
@@ -85,6 +89,7 @@ def report_text(report: IngestReport) -> str:
         f"embedding {'estimate' if report.dry_run else 'cost'} {cost} for {report.usage.prompt:,} tokens; "
         f"{report.seconds:.1f} s",
     ]
+    lines += [] if report.context is None else context_text(report.context)
     if report.skipped:
         lines.append(f"{len(report.skipped)} files that hold no text, like images, were passed over")
     lines += [f"failed: {failure.source} {failure.reason}" for failure in report.failures]

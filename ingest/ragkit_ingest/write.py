@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Self
@@ -20,15 +20,24 @@ from ragkit_ingest.work import Outcome, index_text
 
 BATCH = 2000
 """Chunks staged at once, and the records committed after them: what a kill can make a second run do again."""
+Watch = Callable[[Sequence[Chunk]], Awaitable[None]]
+"""Is shown the chunks of a document that would be written."""
 MOST_VERSIONS = 10
 """States that a document's record remembers."""
 
 
 class Writer:
-    """Takes outcomes and keeps count. In a dry run everything is counted and nothing is written."""
+    """Takes outcomes and keeps count. In a dry run everything is counted, shown to `watch`, and nothing is written."""
 
     def __init__(
-        self, store: Store, tenant: str, cutting: str, *, dry_run: bool, now: Callable[[], datetime] = utc_now
+        self,
+        store: Store,
+        tenant: str,
+        cutting: str,
+        *,
+        dry_run: bool,
+        watch: Watch | None = None,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.added = self.updated = self.unchanged = 0
         self.chunks_added = self.chunks_deleted = 0
@@ -38,6 +47,7 @@ class Writer:
         self._tenant = tenant
         self._cutting = cutting
         self._dry_run = dry_run
+        self._watch = watch if dry_run else None
         self._now = now
         self._chunks: list[IndexedChunk] = []
         self._records: list[DocumentRecord] = []
@@ -65,6 +75,8 @@ class Writer:
             self._records.append(self._seen_again(task, task.record))
         else:
             self._add(task, outcome)
+            if self._watch is not None and outcome.spans:
+                await self._watch([item.chunk for item in self._chunks[-len(outcome.spans) :]])
         if len(self._chunks) >= BATCH or len(self._records) >= BATCH:
             await self._flush()
 

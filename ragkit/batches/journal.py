@@ -146,7 +146,8 @@ class Journal:
         with self.step():
             self.put_items([item])
             self._run(
-                "INSERT INTO prefix VALUES (?, ?) ON CONFLICT (digest) DO UPDATE SET record = excluded.record",
+                "INSERT INTO prefix VALUES (?, ?) ON CONFLICT (digest) DO UPDATE SET record = excluded.record"
+                " WHERE record != excluded.record",
                 (prefix.digest, prefix_to_json(prefix)),
             )
             values = (asked_to_json(asked), prefix.digest, item.job, item.number)

@@ -33,22 +33,22 @@ def quote(prepared: Sequence[Ready | None], payer: Payer, answer_as: AnswerSchem
         free=len(prepared) - len(candidates),
         models=tuple(f"{group[0].model.provider}/{group[0].model.id}" for group in shared),
         most_pico=sum(worst(request, payer) for group in shared for request in group),
-        batch_pico=sum(_expected(group, payer, output) for group in shared),
+        batch_pico=sum(expected(group, payer, output) for group in shared),
         unshared_pico=sum(_price(request, Usage(), payer, output, "batch") for request in plain),
         live_pico=sum(_price(request, Usage(), payer, output, "standard") for request in plain),
         prefixes=tuple(group[0].prompt.prefix.reason for group in shared),
     )
 
 
-def _expected(group: Sequence[Request], payer: Payer, output: int) -> int:
-    """The first one writes the prefix, and of the others those that miss it."""
-    marked = group[0].prompt.prefix.marked
-    writers = 1 + round((len(group) - 1) * (1 - HIT_SHARE)) if marked else 0
+def expected(group: Sequence[Request], payer: Payer, output: int) -> int:
+    """What requests with one prefix will cost: the first writes it, and of the others those that miss it."""
+    prefix = group[0].prompt.prefix
+    writers = 1 + round((len(group) - 1) * (1 - HIT_SHARE)) if prefix.marked else 0
     total = 0
     for number, request in enumerate(group):
-        head = _head(request, payer) if marked else 0
-        cached = Usage(cache_write_1h=head) if number < writers else Usage(cache_read=head)
-        total += _price(request, cached, payer, output, "batch")
+        head = _head(request, payer) if prefix.marked else 0
+        cached = Usage(**{f"cache_write_{prefix.ttl}": head}) if number < writers else Usage(cache_read=head)
+        total += _price(request, cached, payer, output, request.lane)
     return total
 
 

@@ -60,6 +60,7 @@ def report_to_json(report: Report, *, answers: bool = False) -> dict[str, Any]:
     job = report.job
     body: dict[str, Any] = {
         "job": job.id,
+        "kind": job.kind,
         "state": job.state,
         "reason": job.reason,
         "resumed": report.resumed,
@@ -94,7 +95,7 @@ def report_text(report: Report) -> str:
     cost = "unknown" if report.cost_pico is None else f"${format_usd(report.cost_pico)}"
     lines = [
         f"job {job.id}: {job.state}" + (f" ({job.reason})" if job.reason else ""),
-        f"  {len(report.items)} questions: {counts}",
+        f"  {len(report.items)} {job.kind}: {counts}",
         f"  cost {cost}, held ${format_usd(report.held_pico)}",
     ]
     lines += [_part_text(part, report.progress.get(part.id)) for part in report.parts]

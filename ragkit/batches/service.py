@@ -15,12 +15,14 @@ from ragkit.batches.asking import Asker, Questions
 from ragkit.batches.beside import JournalThread, opened
 from ragkit.batches.job import Job, Question
 from ragkit.batches.journal import Journal
+from ragkit.batches.kind import Kind
 from ragkit.batches.lane import Lane
 from ragkit.batches.quote import quote
 from ragkit.batches.registry import BatchApis
 from ragkit.batches.report import Quote, Report
 from ragkit.batches.sending import Env
 from ragkit.citation import Rules
+from ragkit.contexts.kind import Contexts
 from ragkit.errors import ConfigError
 from ragkit.nouns import Account
 from ragkit.parts import Parts
@@ -165,7 +167,14 @@ class Batches:
             await self._job(journal, job_id, account)
             async with journal.working_on(job_id):
                 job = await self._job(journal, job_id, account)
-                yield Lane(self._parts, self._questions(schema), journal, apis, self._env), journal, job
+                yield Lane(self._parts, self._kind(job, schema), journal, apis, self._env), journal, job
+
+    def _kind(self, job: Job, schema: type[Any] | None) -> Kind:
+        return (
+            self._questions(schema)
+            if job.kind == "questions"
+            else Contexts(self._parts, self._asker.store, self._env.at)
+        )
 
     def _questions(self, schema: type[Any] | None = None) -> Questions:
         answer = self._parts.settings.answer

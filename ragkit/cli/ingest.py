@@ -23,13 +23,20 @@ from ragkit.cli.options import (
 
 if TYPE_CHECKING:
     from ragkit.config import Settings
+    from ragkit.errors import RagkitError
     from ragkit_ingest.pipeline import IngestOptions
     from ragkit_ingest.report import IngestReport, Progress
 
-PathsArgument = Annotated[list[Path], typer.Argument(help="Files and folders.", show_default=False)]
+PathsArgument = Annotated[list[Path] | None, typer.Argument(help="Files and folders.", show_default=False)]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would change and cost; write nothing.")]
 NoDeleteOption = Annotated[bool, typer.Option("--no-delete", help="Keep documents whose files have vanished.")]
 RebuildOption = Annotated[bool, typer.Option("--rebuild", help="Read and write again what has not changed.")]
+CollectOption = Annotated[
+    bool, typer.Option("--collect", help="Read no files: take the contexts of chunks that batches have brought.")
+]
+WaitOption = Annotated[
+    float | None, typer.Option("--wait", min=0, help="With --collect: look again every so many seconds until all came.")
+]
 MetaOption = Annotated[
     list[str] | None,
     typer.Option("--meta", metavar="KEY=VALUE", help="Metadata of these documents, for --where; repeatable."),
@@ -37,41 +44,65 @@ MetaOption = Annotated[
 
 
 def ingest(
-    paths: PathsArgument,
+    paths: PathsArgument = None,
     dry_run: DryRunOption = False,
     no_delete: NoDeleteOption = False,
     rebuild: RebuildOption = False,
     meta: MetaOption = None,
+    collect: CollectOption = False,
+    wait: WaitOption = None,
     store: StoreOption = None,
     tenant: TenantOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Read files and folders, cut them into chunks and make them searchable."""
-    from ragkit.errors import PARTIAL_FAILURE
+    from ragkit.errors import PARTIAL_FAILURE, ConfigError
     from ragkit_ingest.facts import check_given
     from ragkit_ingest.pipeline import IngestOptions
     from ragkit_ingest.report import report_text, report_to_json
 
+    if collect and (paths or dry_run or rebuild or meta):
+        raise ConfigError("--collect reads no files: leave out what belongs to them")
     given = tuple(check_given(pairs("--meta", meta).items()).items())
-    options = IngestOptions(dry_run=dry_run, delete_missing=not no_delete, rebuild=rebuild, metadata=given)
-    report = run(_ingest(read_settings(store, tenant, config), paths, options))
+    options = IngestOptions(
+        dry_run=dry_run, delete_missing=not no_delete, rebuild=rebuild, metadata=given, collect=collect
+    )
+    report = run(_ingest(read_settings(store, tenant, config), paths or [], options, wait))
     if as_json:
         print_json(report_to_json(report))
     else:
         typer.echo(report_text(report))
-    if report.error is not None:
-        raise report.error
+    if (error := report.error or _context_error(report)) is not None:
+        raise error
     if report.failures:
         raise typer.Exit(PARTIAL_FAILURE)
 
 
-async def _ingest(settings: Settings, paths: list[Path], options: IngestOptions) -> IngestReport:
+async def _ingest(settings: Settings, paths: list[Path], options: IngestOptions, wait: float | None) -> IngestReport:
+    import asyncio
+
     from ragkit.rag import Ragkit
 
     with _bar() as progress:
         async with Ragkit.open(settings) as rag:
-            return await rag.ingest(paths, options=options, progress=progress)
+            report = await rag.ingest(paths, options=options, progress=progress)
+            while wait is not None and options.collect and _waiting(report):
+                await asyncio.sleep(wait)
+                report = await rag.ingest(paths, options=options, progress=progress)
+            return report
+
+
+def _waiting(report: IngestReport) -> bool:
+    from ragkit.contexts.report import Placed
+
+    return isinstance(report.context, Placed) and report.context.error is None and report.context.waiting > 0
+
+
+def _context_error(report: IngestReport) -> RagkitError | None:
+    from ragkit.contexts.report import Placed
+
+    return report.context.error if isinstance(report.context, Placed) else None
 
 
 @contextmanager

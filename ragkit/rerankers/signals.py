@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
 
-from ragkit.nouns import Hit
+from ragkit.nouns import Chunk, Hit
 from ragkit.rerankers.links import LINKS, links
 from ragkit.rerankers.reading import Read, Wanted, read, read_title, want
 from ragkit.rerankers.related import RELATED, Found, meaning, related
@@ -41,7 +41,7 @@ def signals(question: str, hits: Sequence[Hit]) -> list[list[float]]:
         return []
     wanted = want(question)
     meant = meaning(wanted)
-    bodies = [read(hit.chunk.text) for hit in hits]
+    bodies = [read(_said(hit.chunk)) for hit in hits]
     titles = [read_title(hit.chunk.title) for hit in hits]
     rows = []
     for hit, body, title in zip(hits, bodies, titles, strict=True):
@@ -54,6 +54,11 @@ def signals(question: str, hits: Sequence[Hit]) -> list[list[float]]:
     for row, linked in zip(rows, links(wanted, hits, bodies, titles, estimates, spread), strict=True):
         row += linked
     return _with_relative(rows)
+
+
+def _said(chunk: Chunk) -> str:
+    """A chunk's words, after those that say what it leaves out."""
+    return f"{chunk.context}\n{chunk.text}" if chunk.context else chunk.text
 
 
 def _own(wanted: Wanted, hit: Hit, body: Read, title: Read, meant: Found) -> list[float]:

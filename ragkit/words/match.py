@@ -105,7 +105,7 @@ def _scale(question: str, texts: Sequence[Sequence[Words]]) -> _Scale:
 
 def _match_chunk(scale: _Scale, chunk: Chunk, text: Sequence[Words], rank: int) -> list[Candidate]:
     asked = scale.asked
-    title = asked.stems.intersection(words(" ".join((chunk.title, *chunk.section))))
+    title = asked.stems.intersection(words(" ".join((chunk.title, *chunk.section, chunk.context))))
     repeats = [_repeats(scale, unit) for unit in text]
     held = [frozenset() if told else asked.stems & unit.all for unit, told in zip(text, repeats, strict=True)]
     around = (scale.share(title.union(*held)), 1 / (1 + rank))

@@ -58,9 +58,9 @@ def cases() -> Iterator[Any]:
 class Child:
     """Orders to a process that carries each out in a fork."""
 
-    def __init__(self) -> None:
+    def __init__(self, script: Path = CHILD) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(CHILD)],
+            [sys.executable, str(script)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -72,15 +72,18 @@ class Child:
         print(json.dumps(order), file=self.process.stdin, flush=True)
         return int(self.process.stdout.readline())
 
+    def close(self) -> None:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait(10)
+
 
 @pytest.fixture(scope="module")
 def child() -> Iterator[Child]:
     child = Child()
     yield child
-    assert child.process.stdin is not None and child.process.stdout is not None
-    child.process.stdin.close()
-    child.process.stdout.close()
-    child.process.wait(10)
+    child.close()
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ragkit_eval.twin.answer import Found, Material, prose
+from ragkit_eval.twin.answer import Found, Material, prose, sentences
 
 DEEPEST = 12
 """Below this, optional and repeated parts are left out, so that recursive schemas end."""
@@ -132,6 +132,8 @@ class Filler:
         name, found = place.name.lower(), place.found
         if name == "reason":
             return "" if found else "The documents do not contain the answer."
+        if name == "context":
+            return _opening(self._material)
         if found is None:
             return prose(self._material)
         if name in ("id", "ids") or name.endswith(("_id", "_ids")):
@@ -151,6 +153,12 @@ class Filler:
         step = schema.get("multipleOf", 1 if whole else None)
         value = value if step is None else -(-value // step) * step
         return int(value) if whole else value
+
+
+def _opening(material: Material) -> str:
+    """What the first document is about: its first sentence that is one."""
+    told = [quote for passage in material.passages[:1] for quote, _, _ in sentences(passage.text)]
+    return next((quote for quote in told if quote.endswith(".")), prose(material))
 
 
 def _type_of(schema: Mapping[str, Any]) -> str:

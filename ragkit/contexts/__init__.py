@@ -1,0 +1,1 @@
+"""Contexts of chunks: a sentence or two, written by a model, that say what the document says around a chunk."""

@@ -1,0 +1,103 @@
+"""Chunks in want of a context as items of a job: what comes back goes into the index, if the chunk is still there."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ragkit.batches.beside import JournalThread
+from ragkit.batches.job import Asked, Item, Job
+from ragkit.batches.journal import Journal
+from ragkit.batches.kind import Written
+from ragkit.batches.plan import Candidate
+from ragkit.batches.sending import pass_by
+from ragkit.calls.attempt import Attempt
+from ragkit.checkout import Order, Payer, checkout
+from ragkit.contexts.fill import fill
+from ragkit.contexts.report import OUTDATED
+from ragkit.contexts.wish import Maker, read_context
+from ragkit.generate import Generation
+from ragkit.nouns import Completion, EventKind, Lane
+from ragkit.parts import Parts
+from ragkit.receipt import receipt_to_json
+from ragkit.store import Store
+
+
+@dataclass(slots=True)
+class Contexts:
+    """`store` opens the index that they are for, `at` hears of steps, `given` counts the chunks that got one."""
+
+    parts: Parts
+    store: Callable[[], Awaitable[Store]]
+    at: Callable[[str], None] = pass_by
+    given: int = 0
+
+    @property
+    def event(self) -> EventKind:
+        return "context"
+
+    async def prepare(self, item: Item, job: Job) -> Asked | Mapping[str, Any]:
+        raise RuntimeError("what is asked for a chunk is written down together with the job")
+
+    def share(self, group: Sequence[Candidate], payer: Payer) -> list[Candidate]:
+        """The stretch of a document that chunks share is their prefix from the start."""
+        return list(group)
+
+    def read(self, completion: Completion, asked: Asked) -> Written:
+        context = read_context(completion, asked)
+        return lambda receipt, seconds: {"context": context, "receipt": receipt_to_json(receipt)}
+
+    async def ask(self, item: Item, asked: Asked, job: Job) -> Mapping[str, Any]:
+        """At the live price, with the attempts that a question would have; a chunk can do without a repair."""
+        parts, request = self.parts, asked.request
+        order = Order(parts.payer(job.account, parts.clock()), item.live, None, named=True)
+
+        def record(attempt: Attempt) -> None:
+            order.record(replace(attempt, kind=self.event), request.model, request.prompt)
+
+        async with checkout(order):
+            providers = await parts.providers([request.model])
+            generation = Generation(providers, parts.retrying, repairs=0, admit=order.admit)
+            made = await generation.run(
+                request, asked.route, validate=lambda completion: read_context(completion, asked), record=record
+            )
+        return {"context": made.value, "receipt": receipt_to_json(order.receipt)}
+
+    async def deliver(self, job: Job, journal: JournalThread) -> None:
+        """First what was bought is remembered, then the index gets it, then it is written down that it has it."""
+        items = await journal.run(lambda it: [item for item in it.all_items(job.id) if _undelivered(item)])
+        if not items:
+            return
+        (asked,) = await journal.run(lambda it: tuple(it.asked(items[:1])))
+        tenant = job.account.tenant
+        maker = self.maker(asked, job)
+        said = {item.question.id: str((item.answer or {}).get("context", "")) for item in items}
+        await journal.run(lambda it: it.keep_contexts(tenant, said))
+        self.at("remembered")
+        filled = await fill(await self.store(), journal, maker, {item.question.text for item in items})
+        self.at("filled")
+        self.given += filled.given
+        await journal.put_items(*(_delivered(item, applied=item.question.id in filled.seen) for item in items))
+
+    def maker(self, asked: Asked, job: Job) -> Maker:
+        """By what a job was made, whatever the settings say by now."""
+        lane: Lane = asked.request.lane
+        return Maker(asked.request.model, job.account.tenant, lane, self.parts.catalogue, self.parts.clock())
+
+
+def waiting(journal: Journal, tenant: str) -> frozenset[str]:
+    """The names of what is under way: in a job that is not over."""
+    jobs = journal.open_jobs(tenant, "contexts")
+    return frozenset(item.question.id for job in jobs for item in journal.all_items(job.id))
+
+
+def _undelivered(item: Item) -> bool:
+    """What was paid for, also where it is of no use: it must not be bought again."""
+    return item.state in ("answered", "failed") and item.answer is not None and "applied" not in item.answer
+
+
+def _delivered(item: Item, *, applied: bool) -> Item:
+    useful = item.state == "answered"
+    reason = item.reason or ("" if applied else OUTDATED)
+    return replace(item, reason=reason, answer={**(item.answer or {}), "applied": useful and applied})

@@ -1,0 +1,110 @@
+"""What became of the contexts that a run asked for, or would ask for, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ragkit.batches.job import Item
+from ragkit.batches.report import Report
+from ragkit.errors import RagkitError
+from ragkit.money import format_usd
+
+OUTDATED = "billed, and not applied: the document was replaced or deleted meanwhile"
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """A dry run: chunks in want of a context, prompt tokens for them, what they will cost and what will be held."""
+
+    chunks: int = 0
+    tokens: int = 0
+    expected_pico: int = 0
+    most_pico: int = 0
+    batch: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A run: the jobs it worked on, and how many chunks got a context by now. `error` stopped it early.
+
+    Documents are searchable by their own words whatever became of this.
+    """
+
+    jobs: tuple[Report, ...] = ()
+    given: int = 0
+    error: RagkitError | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Chunks whose context is to come."""
+        return sum(item.state not in ("answered", "failed") for item in self._items())
+
+    @property
+    def outdated(self) -> int:
+        """Contexts that were paid for and had no chunk any more."""
+        return sum(item.state == "answered" and not _applied(item) for item in self._items())
+
+    @property
+    def failed(self) -> int:
+        return sum(item.state == "failed" for item in self._items())
+
+    @property
+    def held_pico(self) -> int:
+        return sum(job.held_pico for job in self.jobs)
+
+    @property
+    def cost_pico(self) -> int | None:
+        """What was bought by these jobs so far; None as soon as a part of it is unknown."""
+        costs = [job.cost_pico for job in self.jobs]
+        return None if None in costs else sum(cost for cost in costs if cost is not None)
+
+    @property
+    def reason(self) -> str:
+        """Why the first one failed."""
+        return next((item.reason for item in self._items() if item.state == "failed"), "")
+
+    def _items(self) -> Iterator[Item]:
+        return (item for job in self.jobs for item in job.items)
+
+
+def context_to_json(found: Foreseen | Placed) -> dict[str, Any]:
+    """The part `context` of `ragkit ingest --json`; money is a decimal string of dollars."""
+    if isinstance(found, Foreseen):
+        money = {"cost_usd": format_usd(found.expected_pico), "most_usd": format_usd(found.most_pico)}
+        return {"chunks": found.chunks, "tokens": found.tokens, **money, "estimated": True}
+    return {
+        "jobs": [job.job.id for job in found.jobs],
+        "given": found.given,
+        "waiting": found.waiting,
+        "outdated": found.outdated,
+        "failed": found.failed,
+        "held_usd": format_usd(found.held_pico),
+        "cost_usd": None if found.cost_pico is None else format_usd(found.cost_pico),
+    }
+
+
+def context_text(found: Foreseen | Placed) -> list[str]:
+    """The same in lines for people."""
+    if isinstance(found, Foreseen):
+        lane = "at batch price, " if found.batch else ""
+        money = f"${format_usd(found.expected_pico)}, at most ${format_usd(found.most_pico)} (this much is held)"
+        return [f"contexts for {found.chunks:,} chunks, {found.tokens:,} tokens: {lane}about {money} (estimated)"]
+    cost = "unknown" if found.cost_pico is None else f"${format_usd(found.cost_pico)}"
+    lines = [
+        f"contexts: {found.given:,} chunks got one, {found.waiting:,} wait for theirs, {found.failed:,} failed;"
+        f" cost {cost}, held ${format_usd(found.held_pico)}"
+    ]
+    if found.outdated:
+        lines.append(f"{found.outdated:,} contexts were {OUTDATED}")
+    if found.failed:
+        lines.append(f"no context: {found.reason}")
+    if found.waiting:
+        lines.append("next: ragkit ingest --collect")
+    return lines
+
+
+def _applied(item: Item) -> bool:
+    """One that was not delivered yet will be."""
+    return item.answer is not None and item.answer.get("applied", True)
