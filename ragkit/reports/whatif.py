@@ -16,7 +16,7 @@ from ragkit.models import Catalogue, ModelSpec
 from ragkit.money import format_usd
 from ragkit.nouns import CacheTtl, Event, Receipt, Usage
 
-PAID = ("generate", "repair")
+PAID = ("generate", "repair", "warm")
 LIFETIMES: dict[CacheTtl, timedelta] = {
     "5m": timedelta(minutes=5),
     "30m": timedelta(minutes=30),
@@ -61,6 +61,8 @@ class Replay:
         old = event.price_row.partition("@")[0]
         if event.kind not in PAID or not old:
             return None
+        if event.kind == "warm" and not self._change.cache:
+            return 0
         new = self._model(event.model, old)
         usage = self._fewer_chunks(event, self._spec(old))
         usage = _rescaled(usage, self._spec(old), self._spec(new))

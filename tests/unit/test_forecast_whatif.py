@@ -101,6 +101,15 @@ def test_a_longer_lifetime_writes_dearer_and_reads_more_often() -> None:
     assert changed(rare, Change(ttl="1h")).changed_pico == 2 * dearer
 
 
+def test_without_a_cache_nothing_is_kept_warm_and_with_another_model_its_prefix_is() -> None:
+    """A write, a refresh four minutes later, and a question another four later that reads thanks to it."""
+    write, read = Usage(cache_write_5m=5000, output=1), Usage(cache_read=5000, output=1)
+    bills = receipts(asked(write), replace(asked(read), kind="warm"), asked(read), every=timedelta(minutes=4))
+    assert changed(bills, Change(cache=False)).changed_pico == 2 * price(Usage(input=5000, output=1))
+    other = changed(bills, Change({"*": "claude-opus-5-5"}))
+    assert other.changed_pico == sum(price(usage, "claude-opus-5-5") for usage in (write, read, read))
+
+
 def test_tenants_and_prefixes_warm_their_own_caches() -> None:
     written = asked(Usage(input=1000, cache_write_5m=6000))
     first, second, third = receipts(written, written, replace(written, prefix="other"))
