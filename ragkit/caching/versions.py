@@ -204,9 +204,10 @@ class Versions:
 
 
 async def _same(chunks: Sequence[Chunk], store: Documents, tenant: str) -> bool:
-    """Whether each of these chunks is still there as it was."""
+    """Whether each of these chunks is still there as it was; a context, which nobody is shown, may have come since."""
     for document in dict.fromkeys(chunk.document_id for chunk in chunks):
-        now = {chunk.id: chunk for chunk in await store.chunks(tenant, document)}
-        if any(now.get(chunk.id) != chunk for chunk in chunks if chunk.document_id == document):
+        now = {chunk.id: replace(chunk, context="") for chunk in await store.chunks(tenant, document)}
+        held = [replace(chunk, context="") for chunk in chunks if chunk.document_id == document]
+        if any(now.get(chunk.id) != chunk for chunk in held):
             return False
     return True

@@ -40,7 +40,7 @@ async def fill(store: Store, journal: JournalThread, maker: Maker, sources: Coll
 
 
 async def lacking(
-    store: Store, journal: JournalThread, maker: Maker, but: Collection[str] = ()
+    store: Store, journal: JournalThread | None, maker: Maker, but: Collection[str] = ()
 ) -> AsyncIterator[tuple[Wish, ...]]:
     """By document, what is to be bought for it; nothing for the sources `but`."""
     for record in await store.records(maker.tenant):
@@ -48,14 +48,16 @@ async def lacking(
             yield await unknown(journal, maker, await store.chunks(maker.tenant, record.id))
 
 
-async def unknown(journal: JournalThread, maker: Maker, chunks: Sequence[Chunk]) -> tuple[Wish, ...]:
-    """What is to be bought for the chunks of a document."""
+async def unknown(journal: JournalThread | None, maker: Maker, chunks: Sequence[Chunk]) -> tuple[Wish, ...]:
+    """What is to be bought for the chunks of a document; without a journal nothing was bought before."""
     wanted = wishes(chunks, maker)
     known = await _known(journal, maker, wanted)
     return tuple(wish for wish in wanted if wish.name not in known)
 
 
-async def _known(journal: JournalThread, maker: Maker, wanted: Sequence[Wish]) -> dict[str, str]:
+async def _known(journal: JournalThread | None, maker: Maker, wanted: Sequence[Wish]) -> dict[str, str]:
+    if journal is None:
+        return {}
     return await journal.run(lambda it: it.contexts(maker.tenant, [wish.name for wish in wanted]))
 
 

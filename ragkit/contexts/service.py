@@ -10,7 +10,7 @@ from functools import partial
 
 from ragkit.batches.beside import JournalThread, opened
 from ragkit.batches.job import Item, Job, Question
-from ragkit.batches.journal import JobBusy, Journal
+from ragkit.batches.journal import FILE_NAME, JobBusy, Journal
 from ragkit.batches.lane import Lane
 from ragkit.batches.plan import worst
 from ragkit.batches.quote import expected
@@ -50,12 +50,12 @@ class ContextRun:
     async def watch(self, chunks: Sequence[Chunk]) -> None:
         """Reckon with a document that would be written."""
         self._watched.add(chunks[0].source)
-        async with opened(self._parts.settings.store.path) as journal:
+        async with self._looking() as journal:
             await self._add(await unknown(journal, self._maker(), chunks), journal)
 
     async def foresee(self, store: Store, gone: Collection[str]) -> None:
         """Reckon with what the index lacks beside that."""
-        async with opened(self._parts.settings.store.path) as journal:
+        async with self._looking() as journal:
             async for wanted in lacking(store, journal, self._maker(), {*self._watched, *gone}):
                 await self._add(wanted, journal)
 
@@ -146,20 +146,31 @@ class ContextRun:
         finally:
             await apis.aclose()
 
+    @asynccontextmanager
+    async def _looking(self) -> AsyncIterator[JournalThread | None]:
+        """The journal if there is one: a dry run makes none."""
+        folder = self._parts.settings.store.path
+        if not (folder / FILE_NAME).exists():
+            yield None
+            return
+        async with opened(folder) as journal:
+            yield journal
+
     def _maker(self) -> Maker:
         parts, at = self._parts, self._env.now()
         live = parts.settings.ingest.context == "live"
         model = context_model(parts.settings, parts.catalogue, at)
         return Maker(model, self._account.tenant, "standard" if live else "batch", parts.catalogue, at)
 
-    async def _add(self, wanted: Sequence[Wish], journal: JournalThread) -> None:
+    async def _add(self, wanted: Sequence[Wish], journal: JournalThread | None) -> None:
         """The wishes of a document that are not under way, by the stretch that they share."""
         payer = self._parts.payer(self._account, self._env.now())
-        if self._under_way is None:
+        if self._under_way is None and journal is not None:
             self._under_way = await journal.run(lambda it: waiting(it, self._account.tenant))
+        under_way = self._under_way or frozenset()
         stretches: dict[str, list[Wish]] = {}
         for wish in wanted:
-            if wish.name not in self._under_way:
+            if wish.name not in under_way:
                 stretches.setdefault(wish.request.prompt.prefix.digest, []).append(wish)
         for group in stretches.values():
             requests = [wish.request for wish in group]

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragkit.batches.journal import FILE_NAME, TABLES, Journal
+from ragkit.caching.versions import _same
 from ragkit.config import load_settings
 from ragkit.contexts.model import context_model
 from ragkit.contexts.wish import LONGEST, STRETCH, Maker, read_context, stretches, wishes
@@ -151,6 +152,21 @@ class TestModel:
     def test_who_cannot_is_refused(self, ingest: dict[str, str], kind: type[Exception], words: str) -> None:
         with pytest.raises(kind, match=words):
             self.chosen(ingest=ingest)
+
+
+async def test_a_context_that_comes_retires_no_prefix() -> None:
+    """Nobody is shown it, so what a provider has cached is still what would be sent."""
+
+    class Documents:
+        def __init__(self, *chunks: Chunk) -> None:
+            self.held = chunks
+
+        async def chunks(self, tenant: str, document_id: str) -> tuple[Chunk, ...]:
+            return self.held
+
+    (chunk,) = document(1)
+    assert await _same([chunk], Documents(replace(chunk, context="About pumps.")), "acme")
+    assert not await _same([chunk], Documents(replace(chunk, text="other")), "acme")
 
 
 def test_a_journal_of_an_earlier_version_learns_contexts(tmp_path: Path) -> None:
