@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
 
+from ragkit.batches.bench import at_bench
 from ragkit.batches.beside import JournalThread, opened
 from ragkit.batches.job import Item, Job, Question
-from ragkit.batches.journal import FILE_NAME, JobBusy, Journal
+from ragkit.batches.journal import FILE_NAME, Journal
 from ragkit.batches.lane import Lane
 from ragkit.batches.plan import worst
 from ragkit.batches.quote import expected
-from ragkit.batches.registry import BatchApis
-from ragkit.batches.report import Report
 from ragkit.batches.sending import Env
 from ragkit.contexts.fill import fill, lacking, unknown
 from ragkit.contexts.kind import Contexts, waiting
 from ragkit.contexts.model import context_model
 from ragkit.contexts.report import Foreseen, Placed
 from ragkit.contexts.wish import Maker, Wish
-from ragkit.errors import BudgetExceeded, ProviderError, RagkitError
 from ragkit.nouns import Account, Chunk
 from ragkit.parts import Parts
 from ragkit.store import Store
@@ -64,22 +61,24 @@ class ContextRun:
 
         An error of budgets or providers is part of `placed`: what is asked for can be asked for again.
         """
-        maker = self._maker()
-        async with self._working(store) as (journal, apis):
-            filled = await fill(store, journal, maker)
-            before = await journal.run(lambda it: it.open_jobs(maker.tenant, "contexts"))
-            entered = await self._enter(store, journal, maker)
-            jobs = (*before, *([] if entered is None else [entered]))
-            placed = await self._each(jobs, journal, apis, store, Lane.advance)
-            self.placed = replace(placed, given=filled.given + placed.given)
-            return await self._waiting(store, journal)
+        maker, kind = self._maker(), self._kind(store)
+        async with at_bench(self._parts, kind, self._env) as bench:
+            filled = await fill(store, bench.journal, maker)
+            before = await bench.journal.run(lambda it: it.open_jobs(maker.tenant, "contexts"))
+            entered = await self._enter(store, bench.journal, maker)
+            jobs = before if entered is None else (*before, entered)
+            reports, error = await bench.work(jobs, Lane.advance)
+            self.placed = Placed(reports, filled.given + kind.given, error)
+            return await self._waiting(store, bench.journal)
 
     async def collect(self, store: Store) -> frozenset[str]:
         """Take what has come; the documents that still wait."""
-        async with self._working(store) as (journal, apis):
-            jobs = await journal.run(lambda it: it.open_jobs(self._account.tenant, "contexts"))
-            self.placed = await self._each(jobs, journal, apis, store, Lane.collect)
-            return await self._waiting(store, journal)
+        kind = self._kind(store)
+        async with at_bench(self._parts, kind, self._env) as bench:
+            jobs = await bench.journal.run(lambda it: it.open_jobs(self._account.tenant, "contexts"))
+            reports, error = await bench.work(jobs, Lane.collect)
+            self.placed = Placed(reports, kind.given, error)
+            return await self._waiting(store, bench.journal)
 
     async def _enter(self, store: Store, journal: JournalThread, maker: Maker) -> Job | None:
         """Write a job down for all that is lacking and not under way, in one step."""
@@ -89,8 +88,8 @@ class ContextRun:
 
         def enter(it: Journal) -> Job | None:
             with it.turn():  # two runs at once must not ask for the same
-                under_way = waiting(it, maker.tenant)
-                fresh = {wish.name: wish for wish in wanted if wish.name not in under_way}
+                settled = waiting(it, maker.tenant) | it.contexts(maker.tenant, [wish.name for wish in wanted]).keys()
+                fresh = {wish.name: wish for wish in wanted if wish.name not in settled}
                 if not fresh:
                     return None
                 it.add_job(job, ())
@@ -103,28 +102,6 @@ class ContextRun:
         self._env.at("job written")
         return entered
 
-    async def _each(
-        self,
-        jobs: Sequence[Job],
-        journal: JournalThread,
-        apis: BatchApis,
-        store: Store,
-        work: Callable[[Lane, Job], Awaitable[Job]],
-    ) -> Placed:
-        """Work on jobs; one that cannot go on now, or that somebody else works on, holds up no other."""
-        error: RagkitError | None = None
-        reports = []
-        kind = Contexts(self._parts, lambda: _at_hand(store), self._env.at)
-        for known in jobs:
-            lane = Lane(self._parts, kind, journal, apis, self._env)
-            try:
-                async with journal.working_on(known.id):
-                    await work(lane, (await journal.run(partial(_report, known=known))).job)
-            except (BudgetExceeded, ProviderError, JobBusy) as failed:
-                error = error or failed
-            reports.append(await journal.run(partial(_report, known=known)))
-        return Placed(tuple(reports), kind.given, error)
-
     async def _waiting(self, store: Store, journal: JournalThread) -> frozenset[str]:
         tenant = self._account.tenant
 
@@ -135,16 +112,11 @@ class ContextRun:
         under_way = await journal.run(sources)
         return frozenset(record.id for record in await store.records(tenant) if record.source in under_way)
 
-    @asynccontextmanager
-    async def _working(self, store: Store) -> AsyncIterator[tuple[JournalThread, BatchApis]]:
-        apis = BatchApis(self._parts.settings.providers)
-        try:
-            async with opened(self._parts.settings.store.path) as journal:
-                kind = Contexts(self._parts, lambda: _at_hand(store), self._env.at)
-                await Lane(self._parts, kind, journal, apis, self._env).heal()
-                yield journal, apis
-        finally:
-            await apis.aclose()
+    def _kind(self, store: Store) -> Contexts:
+        async def at_hand() -> Store:
+            return store
+
+        return Contexts(self._parts, at_hand, self._env.at)
 
     @asynccontextmanager
     async def _looking(self) -> AsyncIterator[JournalThread | None]:
@@ -182,11 +154,3 @@ class ContextRun:
                 expected_pico=self.foreseen.expected_pico + (expected(requests, payer, USUAL_OUTPUT) if priced else 0),
                 most_pico=self.foreseen.most_pico + sum(worst(request, payer) for request in requests),
             )
-
-
-async def _at_hand(store: Store) -> Store:
-    return store
-
-
-def _report(journal: Journal, known: Job) -> Report:
-    return Report(journal.job(known.id) or known, journal.parts(known.id), journal.all_items(known.id))
