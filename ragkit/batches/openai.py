@@ -119,7 +119,7 @@ class OpenAIBatches:
                 content = await self._client.files.content(file_id)
             except self._errors.caught as error:
                 raise self._errors.translate(error, "") from self._errors.cause(error)
-            for row in content.text.splitlines():
+            for row in content.text.split("\n"):  # what else ends a line in Python may stand in an answer
                 if row.strip():
                     yield self._result(json.loads(row))
 
