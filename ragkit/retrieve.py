@@ -18,6 +18,7 @@ from ragkit.words.bm25 import encode_query
 from ragkit.words.expand import expand
 
 LEXICAL_ONLY = "retrieval is lexical: no embedder is configured"
+NO_VECTORS = "retrieval is lexical: the vectors of these documents are still to come"
 
 EARLIER_QUESTION, EARLIER_ANSWER, FADING, REMEMBERED = 0.3, 0.1, 0.5, 4
 """What words of earlier turns weigh beside the question's own, what is left of that one turn further back, and how
@@ -58,6 +59,8 @@ async def retrieve(
     if more != terms:
         later = await store.search(replace(request, sparse=more, dense=None))
         first = append(first, later.sparse, limit=query.k)
+    if vector is not None and first and all(hit.dense_rank is None for hit in first):
+        notes = (*notes, NO_VECTORS)
     return Retrieved(first, usage, None if embedder is None else embedder.name, notes)
 
 

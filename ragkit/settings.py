@@ -47,11 +47,15 @@ class IngestSettings(Section):
 
 
 class EmbedderSettings(Section):
-    """The dense embedder; `none` means lexical retrieval. `dimensions` asks for shorter vectors than its own."""
+    """The dense embedder; `none` means lexical retrieval. `dimensions` asks for shorter vectors than its own.
+
+    In the lane `batch` vectors of documents cost half and come within a day; those of questions are made at once.
+    """
 
     name: str = "none"
     model: str = ""
     dimensions: int | None = Field(default=None, ge=1)
+    lane: Literal["standard", "batch"] = "standard"
 
 
 class RetrievalSettings(Section):

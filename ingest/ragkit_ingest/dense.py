@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 
-from ragkit.embed import Embedded, Embedder
+from ragkit.embed import Embedded, Embedder, index_text
 from ragkit.errors import ProviderError, RagkitError
 from ragkit.nouns import Chunk, Usage
 from ragkit.store import Store
-from ragkit_ingest.work import index_text
 
 BATCH = 64
 """Chunks per call of the embedder."""

@@ -54,12 +54,21 @@ class Contexts(Protocol):
         ...
 
 
+class Vectors(Protocol):
+    """Who makes vectors in place of the embedder, some time later."""
+
+    async def start(self, store: Store, but: Collection[str]) -> None:
+        """Ask for what the index lacks, without the documents `but`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Destination:
     """Where documents go, and who turns them into vectors; `price` prices what the embedder bills, None: unknown.
 
     `replaced` are the records of the index whose place the store is to take: documents keep their names, versions and
-    what was given for them. Without `contexts` chunks get none.
+    what was given for them. Without `contexts` chunks get none;
+    without `vectors` the embedder is asked at once.
     """
 
     store: Store
@@ -68,6 +77,7 @@ class Destination:
     price: Callable[[Usage], int | None] | None = None
     replaced: Sequence[DocumentRecord] | None = None
     contexts: Contexts | None = None
+    vectors: Vectors | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +152,11 @@ async def ingest(
 async def embed(
     destination: Destination, report: IngestReport, progress: Callable[[Progress], None], *, but: Collection[str] = ()
 ) -> IngestReport:
-    """Make the vectors that are missing; the report with what the embedder did."""
+    """Make the vectors that are missing, or ask for them; the report with what the embedder did."""
     embedder = destination.embedder
+    if destination.vectors is not None:
+        await destination.vectors.start(destination.store, but)
+        return report
     if embedder is None:
         return report
     embedding, written = Embedding(destination.store, destination.tenant, embedder, but), report.added + report.updated

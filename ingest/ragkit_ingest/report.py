@@ -9,6 +9,7 @@ from ragkit.contexts.report import Foreseen, Placed, context_text, context_to_js
 from ragkit.errors import RagkitError
 from ragkit.money import format_usd
 from ragkit.nouns import Usage
+from ragkit.vectors.report import Followed, vectors_text, vectors_to_json
 
 Phase = Literal["read", "embed"]
 
@@ -38,7 +39,8 @@ class IngestReport:
 
     `usage` is what the embedder billed (estimated in a dry run), `cost_pico` its price, None where nobody knows it.
     `tokens` counts the chunks that were written. `error` ended the embedding early: everything is searchable by its
-    words, and running again embeds the rest. `context` is about contexts of chunks, None where none are wanted.
+    words, and running again embeds the rest. `context` is about contexts of chunks, None where none are wanted,
+    `vectors` about those that a batch is to bring.
     """
 
     added: int = 0
@@ -54,6 +56,7 @@ class IngestReport:
     cost_pico: int | None = 0
     error: RagkitError | None = None
     context: Foreseen | Placed | None = None
+    vectors: Followed | None = None
     seconds: float = 0.0
     seconds_searchable: float = 0.0
     dry_run: bool = False
@@ -62,6 +65,7 @@ class IngestReport:
 def report_to_json(report: IngestReport) -> dict[str, Any]:
     """The body of `ragkit ingest --json`; money is a decimal string of dollars."""
     context = {} if report.context is None else {"context": context_to_json(report.context)}
+    vectors = {} if report.vectors is None else {"vectors": vectors_to_json(report.vectors)}
     return {
         "documents": {
             "added": report.added,
@@ -74,6 +78,7 @@ def report_to_json(report: IngestReport) -> dict[str, Any]:
         "failures": [{"source": failure.source, "reason": failure.reason} for failure in report.failures],
         "cost_usd": None if report.cost_pico is None else format_usd(report.cost_pico),
         **context,
+        **vectors,
         "seconds": round(report.seconds, 3),
     }
 
@@ -90,6 +95,7 @@ def report_text(report: IngestReport) -> str:
         f"{report.seconds:.1f} s",
     ]
     lines += [] if report.context is None else context_text(report.context)
+    lines += [] if report.vectors is None else vectors_text(report.vectors)
     if report.skipped:
         lines.append(f"{len(report.skipped)} files that hold no text, like images, were passed over")
     lines += [f"failed: {failure.source} {failure.reason}" for failure in report.failures]

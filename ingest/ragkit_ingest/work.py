@@ -81,12 +81,6 @@ def work(job: Job, recipe: Recipe, formats: Container[str] = MODULES) -> Outcome
         return Outcome(reason=f"could not be parsed ({type(error).__name__}: {error})"[:300])
 
 
-def index_text(title: str, section: tuple[str, ...], text: str, context: str = "") -> str:
-    """What an embedder reads of a chunk: its text, below its context and those headings that it does not repeat."""
-    headings = " ".join(dict.fromkeys(part for part in (title, *section) if part not in text))
-    return "\n".join(part for part in (headings, context, text) if part)
-
-
 def encode(parsed: Parsed, spans: tuple[Span, ...], digest: str, kind: str, stem: str) -> Outcome:
     """Weigh the terms of a parsed file's chunks; a file without a title goes by its name."""
     text, title = parsed.text, parsed.title[:TITLE_LENGTH] or stem

@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from typing import Self
 
 from ragkit.clock import utc_now
+from ragkit.embed import index_text
 from ragkit.nouns import Chunk, DocumentRecord, DocumentVersion
 from ragkit.store import IndexedChunk, Store
 from ragkit.tokens import estimate_tokens
 from ragkit_ingest.facts import GIVEN, facts_of
 from ragkit_ingest.plan import BASE, DIGEST, MTIME, SETTLED_NS, SIZE, Task, chunk_name, document_id, revision_of
 from ragkit_ingest.report import Failure
-from ragkit_ingest.work import Outcome, index_text
+from ragkit_ingest.work import Outcome
 
 BATCH = 2000
 """Chunks staged at once, and the records committed after them: what a kill can make a second run do again."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ragkit.nouns import Account, Hit, Request, Route
 from ragkit.savings import Counterfactual
 
-JobKind = Literal["questions", "contexts"]
+JobKind = Literal["questions", "contexts", "vectors"]
 JobState = Literal["open", "cancelling", "done", "refused"]
 ItemState = Literal["new", "ready", "planned", "live", "asking", "answered", "failed"]
 """`planned` belongs to a part, `live` is to be asked on the live lane, `asking` is being asked there; `answered` and

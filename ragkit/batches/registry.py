@@ -18,13 +18,17 @@ BATCH_APIS = {
     "openai-chat": "ragkit.batches.openai:OpenAIBatches.configured_chat",
 }
 
+EMBEDDING_APIS = {"openai-embeddings": "ragkit.batches.embeddings:configured"}
+"""Where no questions are asked."""
+
 
 def open_batch_api(name: str, settings: ProvidersSettings) -> BatchApi:
     """Raises `ConfigError` for a provider without batches or without a key, `MissingExtra` for a missing package."""
-    if name not in BATCH_APIS:
-        known = ", ".join(sorted(BATCH_APIS))
-        raise ConfigError(f"'{name}' has no batch lane: set [answer] model to one of {known}, or ask live")
-    module, _, path = BATCH_APIS[name].partition(":")
+    known = {**BATCH_APIS, **EMBEDDING_APIS}
+    if name not in known:
+        asked = ", ".join(sorted(BATCH_APIS))
+        raise ConfigError(f"'{name}' has no batch lane: set [answer] model to one of {asked}, or ask live")
+    module, _, path = known[name].partition(":")
     factory: Callable[[ProvidersSettings], BatchApi] = attrgetter(path)(import_module(module))
     return factory(settings)
 

@@ -28,6 +28,7 @@ from ragkit.nouns import Account
 from ragkit.parts import Parts
 from ragkit.query import check_question, make_query
 from ragkit.structured import answer_schema
+from ragkit.vectors.kind import Vectors
 
 
 class Batches:
@@ -170,11 +171,11 @@ class Batches:
                 yield Lane(self._parts, self._kind(job, schema), journal, apis, self._env), journal, job
 
     def _kind(self, job: Job, schema: type[Any] | None) -> Kind:
-        return (
-            self._questions(schema)
-            if job.kind == "questions"
-            else Contexts(self._parts, self._asker.store, self._env.at)
-        )
+        if job.kind == "vectors":
+            return Vectors(self._asker.store, self._env.at)
+        if job.kind == "contexts":
+            return Contexts(self._parts, self._asker.store, self._env.at)
+        return self._questions(schema)
 
     def _questions(self, schema: type[Any] | None = None) -> Questions:
         answer = self._parts.settings.answer

@@ -183,6 +183,8 @@ def _print(report: Report, as_json: bool, *, answers: bool = False) -> None:
 def _short(answer: Any) -> str:
     if "context" in answer:
         return str(answer["context"])
+    if "applied" in answer:
+        return f"{answer['applied']} vectors"
     cited = sorted({citation["source"] for citation in answer["citations"]})
     return f"{answer['answer']}" + (f"\n    from {', '.join(cited)}" if cited else "")
 

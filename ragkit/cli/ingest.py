@@ -73,7 +73,7 @@ def ingest(
         print_json(report_to_json(report))
     else:
         typer.echo(report_text(report))
-    if (error := report.error or _context_error(report)) is not None:
+    if (error := _error(report)) is not None:
         raise error
     if report.failures:
         raise typer.Exit(PARTIAL_FAILURE)
@@ -94,15 +94,14 @@ async def _ingest(settings: Settings, paths: list[Path], options: IngestOptions,
 
 
 def _waiting(report: IngestReport) -> bool:
-    from ragkit.contexts.report import Placed
+    """Whether something is to come; not where an error has to be looked at first."""
+    context, vectors = report.context, report.vectors
+    return _error(report) is None and any(it is not None and it.waiting for it in (context, vectors))
 
-    return isinstance(report.context, Placed) and report.context.error is None and report.context.waiting > 0
 
-
-def _context_error(report: IngestReport) -> RagkitError | None:
-    from ragkit.contexts.report import Placed
-
-    return report.context.error if isinstance(report.context, Placed) else None
+def _error(report: IngestReport) -> RagkitError | None:
+    found = (report, report.context, report.vectors)
+    return next((it.error for it in found if it is not None and it.error is not None), None)
 
 
 @contextmanager

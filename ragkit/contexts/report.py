@@ -16,13 +16,18 @@ OUTDATED = "billed, and not applied: the document was replaced or deleted meanwh
 
 @dataclass(frozen=True, slots=True)
 class Foreseen:
-    """A dry run: chunks in want of a context, prompt tokens for them, what they will cost and what will be held."""
+    """A dry run: chunks in want of a context, prompt tokens for them, what they will cost and what will be held.
+
+    Nothing waits, and nothing can have gone wrong.
+    """
 
     chunks: int = 0
     tokens: int = 0
     expected_pico: int = 0
     most_pico: int = 0
     batch: bool = True
+    waiting: int = 0
+    error: RagkitError | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ class RemoteEmbedder:
             shape = f"{len(found)} vectors of {len(found[0]) if found else 0} numbers"
             wanted = f"{len(ask.texts)} of {self.dimensions}"
             raise ProviderError(f"{self._api.provider} returned {shape} instead of {wanted}", usage=usage)
-        return Embedded(tuple(map(_unit, found)), usage, tokens is None)
+        return Embedded(tuple(map(unit, found)), usage, tokens is None)
 
 
 def unpack(encoded: str) -> Vector:
@@ -107,7 +107,8 @@ def unpack(encoded: str) -> Vector:
     return struct.unpack(f"<{len(raw) // 4}f", raw)
 
 
-def _unit(vector: Sequence[float]) -> Vector:
+def unit(vector: Sequence[float]) -> Vector:
+    """A vector of length 1, as it is kept."""
     length = math.hypot(*vector)
     if not 0 < length < math.inf:
         raise ValueError("a vector without a direction")

@@ -1,4 +1,4 @@
-"""Asks for contexts, or takes them, in a process of its own that dies at a named step; orders as in `batch_child`."""
+"""Asks for contexts or vectors, or takes them, in a process that dies at a named step; orders as in `batch_child`."""
 
 from __future__ import annotations
 
@@ -13,17 +13,26 @@ import tests.integration.context_world as context_world
 from ragkit import Ragkit
 from ragkit.contexts.service import ContextRun
 from ragkit.nouns import Account
+from ragkit.vectors.service import VectorRun
 from tests.integration.batch_child import killer
 
 
 async def work(order: dict[str, Any]) -> None:
-    settings = context_world.settings(Path(order["folder"]), order["urls"], order["model"])
+    sections = order.get("sections", {})
+    settings = context_world.settings(Path(order["folder"]), order["urls"], order["model"], **sections)
     env = killer(order)
     async with Ragkit.open(settings, clock=env.now) as rag:
-        run = ContextRun(rag.parts, Account(), env)
-        await (run.start if order["action"] == "start" else run.collect)(await rag.store())
-        if run.placed.error is not None:
-            raise run.placed.error
+        store = await rag.store()
+        if settings.embedder.lane == "batch":
+            vectors = VectorRun(rag.parts, Account(), env)
+            await (vectors.start if order["action"] == "start" else vectors.collect)(store, ())
+            error = vectors.followed.error
+        else:
+            run = ContextRun(rag.parts, Account(), env)
+            await (run.start if order["action"] == "start" else run.collect)(store)
+            error = run.placed.error
+        if error is not None:
+            raise error
 
 
 def main() -> None:

@@ -1,0 +1,128 @@
+"""Chunks in want of a vector as items of a job, some of them together; what comes back goes into the index."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from ragkit.batches.beside import JournalThread
+from ragkit.batches.embeddings import NAME, dimensions_of, question
+from ragkit.batches.job import Asked, Item, Job
+from ragkit.batches.journal import Journal
+from ragkit.batches.kind import Written
+from ragkit.batches.plan import Candidate
+from ragkit.batches.sending import pass_by
+from ragkit.checkout import Payer
+from ragkit.embed import index_text
+from ragkit.embedders.remote import Vector, unit, unpack
+from ragkit.errors import InvalidAnswer
+from ragkit.nouns import Chunk, Completion, EventKind, Model, Prefix, Prompt, Request, Route, Schema
+from ragkit.receipt import receipt_to_json
+from ragkit.store import Store
+from ragkit.tokens import estimate_tokens
+
+OUTDATED = "billed, and not applied: the chunks were replaced or deleted meanwhile"
+WHY = "vectors of chunks"
+NO_SCHEMA = Schema("none", {})
+
+
+@dataclass(slots=True)
+class Vectors:
+    """`store` opens the index that they are for, `at` hears of steps, `given` counts the chunks that got one."""
+
+    store: Callable[[], Awaitable[Store]]
+    at: Callable[[str], None] = pass_by
+    given: int = 0
+
+    @property
+    def event(self) -> EventKind:
+        return "embed"
+
+    async def prepare(self, item: Item, job: Job) -> Asked | Mapping[str, Any]:
+        raise RuntimeError("what is asked for chunks is written down together with the job")
+
+    def share(self, group: Sequence[Candidate], payer: Payer) -> list[Candidate]:
+        """Texts have nothing in common that could be shared."""
+        return list(group)
+
+    def read(self, completion: Completion, asked: Asked) -> Written:
+        """Checked here, and kept as they came until the index has them."""
+        name = asked.request.model.id
+        try:
+            found = _vectors(completion.text)
+        except (ValueError, TypeError, struct.error) as error:
+            raise InvalidAnswer(f"'{name}' returned what are no vectors") from error
+        wanted, dimensions = len(asked.request.prompt.selected), dimensions_of(asked.request)
+        if len(found) != wanted or any(len(vector) != dimensions for vector in found):
+            raise InvalidAnswer(f"'{name}' did not return {wanted} vectors of {dimensions} numbers")
+        text = completion.text
+        return lambda receipt, seconds: {"vectors": text, "receipt": receipt_to_json(receipt)}
+
+    async def ask(self, item: Item, asked: Asked, job: Job) -> Mapping[str, Any]:
+        raise RuntimeError("vectors that are wanted at once are made without a job")
+
+    async def deliver(self, job: Job, journal: JournalThread) -> None:
+        """First the index has the vectors of an item, then the journal lets go of them."""
+        items = await journal.run(lambda it: [item for item in it.all_items(job.id) if _undelivered(item)])
+        if not items:
+            return
+        store = await self.store()
+        schema = (await store.info()).schema
+        for item in items:
+            (asked,) = await journal.run(partial(_asked, item=item))
+            given, answer = 0, dict(item.answer or {})
+            vectors = _vectors(answer.pop("vectors"))
+            made = (f"openai:{asked.request.model.id}", dimensions_of(asked.request))
+            if made == (schema.embedder, schema.dimensions):
+                fresh = await _fresh(store, job.account.tenant, asked.request.prompt.selected, vectors)
+                given = await store.set_dense(job.account.tenant, fresh)
+            self.at("filled")
+            lost = len(asked.request.prompt.selected) - given
+            reason = f"{lost} vectors were {OUTDATED}" if lost else item.reason
+            await journal.put_items(replace(item, reason=reason, answer={**answer, "applied": given}))
+            self.given += given
+
+
+def wish(model: str, dimensions: int, chunks: Sequence[Chunk], *, shorter: bool) -> Asked:
+    """What is asked for some chunks; of them only names are kept, for their texts stand in the question."""
+    texts = [index_text(chunk.title, chunk.section, chunk.text, chunk.context) for chunk in chunks]
+    told, bare = question(texts, dimensions, shorter=shorter), tuple(replace(chunk, text="") for chunk in chunks)
+    prompt = Prompt("", Prefix(), "", bare, told, tokens=sum(map(estimate_tokens, texts)), selected=bare)
+    embedder = Model(model, NAME, "small", model, 0)
+    return Asked(Request(prompt, embedder, NO_SCHEMA, 0, lane="batch"), Route(embedder, 0.0, WHY), (), (), None)
+
+
+def waiting(journal: Journal, tenant: str) -> frozenset[tuple[str, str]]:
+    """Name and context of the chunks whose vectors are under way."""
+    found = set[tuple[str, str]]()
+    for job in journal.open_jobs(tenant, "vectors"):
+        items = [item for item in journal.all_items(job.id) if item.state not in ("answered", "failed")]
+        for asked in journal.asked(items):
+            found.update((chunk.id, chunk.context) for chunk in asked.request.prompt.selected)
+    return frozenset(found)
+
+
+def _undelivered(item: Item) -> bool:
+    return item.answer is not None and "vectors" in item.answer
+
+
+def _asked(journal: Journal, item: Item) -> tuple[Asked, ...]:
+    return tuple(journal.asked([item]))
+
+
+async def _fresh(
+    store: Store, tenant: str, chunks: Sequence[Chunk], vectors: Sequence[Vector]
+) -> list[tuple[Chunk, Vector]]:
+    """Those whose chunk still has the context that its vector was made with; the store knows the rest."""
+    now: dict[str, str] = {}
+    for document in dict.fromkeys(chunk.document_id for chunk in chunks):
+        now.update((chunk.id, chunk.context) for chunk in await store.chunks(tenant, document))
+    return [pair for pair in zip(chunks, vectors, strict=True) if now.get(pair[0].id) == pair[0].context]
+
+
+def _vectors(text: str) -> list[Vector]:
+    return [unit(unpack(each)) for each in json.loads(text)]

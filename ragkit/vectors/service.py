@@ -1,0 +1,116 @@
+"""Vectors for an index by the batch lane: asked for after an ingest, taken when they are there."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterator, Sequence
+
+from ragkit.batches.bench import Step, at_bench
+from ragkit.batches.beside import JournalThread
+from ragkit.batches.embeddings import MOST_TEXTS
+from ragkit.batches.job import Asked, Item, Job, Question
+from ragkit.batches.journal import Journal
+from ragkit.batches.lane import Lane
+from ragkit.batches.sending import Env
+from ragkit.embed import Embedder
+from ragkit.errors import ConfigError
+from ragkit.nouns import Account, Chunk, Usage
+from ragkit.parts import Parts
+from ragkit.store import Store
+from ragkit.vectors.kind import Vectors, waiting, wish
+from ragkit.vectors.report import Followed
+
+PROVIDERS = ("openai",)
+EVERYTHING = 1_000_000_000
+MOST_TOKENS = 100_000
+"""Estimated tokens of a request, a third of what the provider takes."""
+
+
+class VectorRun:
+    """One run over an index, for the account that pays; `followed` tells what it did.
+
+    Raises `ConfigError` for an embedder without a batch lane.
+    """
+
+    def __init__(self, parts: Parts, account: Account, env: Env | None = None) -> None:
+        self.followed = Followed()
+        self._parts = parts
+        self._account = account
+        self._env = env or Env(now=parts.clock)
+        self._embedder, self._price_id = _embedder(parts)
+
+    async def start(self, store: Store, but: Collection[str]) -> None:
+        """Continue what is under way, and ask for what is lacking, without the documents `but`."""
+        await self._work(store, but, Lane.advance)
+
+    async def collect(self, store: Store, but: Collection[str]) -> None:
+        """Take what has come, and ask for what is lacking."""
+        await self._work(store, but, Lane.collect)
+
+    def price(self, usage: Usage) -> int:
+        """What a usage would cost today, in pico-dollars."""
+        return self._parts.catalogue.cost(usage, self._price_id, at=self._env.now(), lane="batch").pico
+
+    async def _work(self, store: Store, but: Collection[str], step: Step) -> None:
+        async def at_hand() -> Store:
+            return store
+
+        kind, tenant = Vectors(at_hand, self._env.at), self._account.tenant
+        async with at_bench(self._parts, kind, self._env) as bench:
+            jobs = await bench.journal.run(lambda it: it.open_jobs(tenant, "vectors"))
+            reports, error = await bench.work(jobs, step)
+            entered = await self._enter(store, bench.journal, but)
+            more, later = await bench.work(entered, Lane.advance)
+            under_way = await bench.journal.run(lambda it: waiting(it, tenant))
+            self.followed = Followed((*reports, *more), kind.given, len(under_way), error or later)
+
+    async def _enter(self, store: Store, journal: JournalThread, but: Collection[str]) -> tuple[Job, ...]:
+        """Write a job down for all that is lacking and not under way, in one step."""
+        tenant = self._account.tenant
+        # Looked at before and after: what another run takes in between is neither lacking nor under way any more.
+        before = await journal.run(lambda it: waiting(it, tenant))
+        pending = await store.pending_dense(tenant, EVERYTHING, but)
+        job = Job(uuid.uuid4().hex[:16], self._account, self._env.now(), k=0, kind="vectors")
+
+        def enter(it: Journal) -> tuple[Job, ...]:
+            with it.turn():
+                settled = before | waiting(it, tenant)
+                fresh = [chunk for chunk in pending if (chunk.id, chunk.context) not in settled]
+                if not fresh:
+                    return ()
+                it.add_job(job, ())
+                for number, chunks in enumerate(_groups(fresh)):
+                    named = Question(chunks[0].id, f"{len(chunks)} chunks, from {chunks[0].source} on")
+                    it.put_asked(Item(job.id, number, named, "ready"), self._asked(chunks))
+            return (job,)
+
+        entered = await journal.run(enter)
+        self._env.at("job written")
+        return entered
+
+    def _asked(self, chunks: Sequence[Chunk]) -> Asked:
+        length = self._embedder.dimensions
+        shorter = length != self._parts.catalogue.model(self._price_id).dimensions
+        return wish(self._price_id, length, chunks, shorter=shorter)
+
+
+def _embedder(parts: Parts) -> tuple[Embedder, str]:
+    embedder, name = parts.embedder, parts.settings.embedder.name
+    if embedder is None or embedder.price_id is None or name not in PROVIDERS:
+        known = ", ".join(PROVIDERS)
+        raise ConfigError(f"[embedder] lane batch works with {known}, not with '{name}': set it to standard")
+    return embedder, embedder.price_id
+
+
+def _groups(chunks: Sequence[Chunk]) -> Iterator[list[Chunk]]:
+    """Requests within the provider's limits."""
+    group: list[Chunk] = []
+    size = 0
+    for chunk in chunks:
+        if group and (len(group) == MOST_TEXTS or size + chunk.tokens > MOST_TOKENS):
+            yield group
+            group, size = [], 0
+        group.append(chunk)
+        size += chunk.tokens
+    if group:
+        yield group
