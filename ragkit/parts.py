@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -19,6 +20,8 @@ from ragkit.decide import Decider
 from ragkit.deciders import open_decider
 from ragkit.embed import Embedder
 from ragkit.embedders import make_embedder
+from ragkit.errors import RagkitError
+from ragkit.evidence import judge
 from ragkit.ledgers import open_ledger
 from ragkit.ledgers.sql import SqlLedger
 from ragkit.models import Catalogue
@@ -129,6 +132,13 @@ class Parts:
                 opening = asyncio.to_thread(open_provider, name, self.settings.providers)
                 self._providers[name] = asyncio.create_task(opening)
         return {name: await asyncio.shield(self._providers[name]) for name in names}
+
+    async def warm(self) -> None:
+        """Load what a first question would wait for; what cannot be had fails the questions that need it, as ever."""
+        for model in self.ladder.models:
+            with suppress(RagkitError):
+                await self.providers([model])
+        await self.compute(judge, "", ())
 
     async def decider(self, provider: str) -> Decider:
         """The adapter of a provider's decisions endpoint, as `providers` opens those of generators."""

@@ -15,7 +15,7 @@ from ragkit.errors import BudgetExceeded, ProviderError
 from ragkit.nouns import Hit, Query, Sparse, Usage
 from ragkit.store import Candidates, Store, StoreQuery
 from ragkit.words.bm25 import encode_query
-from ragkit.words.expand import expand
+from ragkit.words.expand import LEADERS, expand
 
 LEXICAL_ONLY = "retrieval is lexical: no embedder is configured"
 NO_VECTORS = "retrieval is lexical: the vectors of these documents are still to come"
@@ -55,7 +55,7 @@ async def retrieve(
     terms = weigh(query)
     request = StoreQuery(query.account.tenant, terms, query.k, vector, query.filters)
     first = fuse(await store.search(request), limit=query.k)
-    more = await compute(expand, terms, query.text, first)
+    more = await compute(expand, terms, query.text, first[:LEADERS])
     if more != terms:
         later = await store.search(replace(request, sparse=more, dense=None))
         first = append(first, later.sparse, limit=query.k)

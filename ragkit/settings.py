@@ -230,6 +230,8 @@ class ApiSettings(Section):
     """What keys are hashed with; without it, a file beside the index holds one."""
     in_flight: int = Field(default=64, ge=1)
     """Questions answered at once by a process."""
+    compute_processes: int = Field(default=1, ge=0)
+    """Processes that rank hits and read texts beside the one that answers; without any, a thread of it does."""
     queue: int = Field(default=128, ge=0)
     """Questions that may wait for their turn; more are refused at once."""
     tenant_share: float = Field(default=0.25, gt=0, le=1)

@@ -35,6 +35,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            await self._app.state.service.rag.parts.warm()
             self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -53,6 +54,8 @@ def build_server(settings: Settings, ready: Callable[[], None] = lambda: None) -
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        # Not whatever parser is installed: this one bounds what it keeps of a request's head.
+        http="h11",
         timeout_graceful_shutdown=int(settings.api.drain) + GRACE,
         timeout_keep_alive=30,
         h11_max_incomplete_event_size=64 * 1024,
@@ -87,7 +90,6 @@ def serve(settings: Settings, welcome: Callable[[str, bool], None]) -> None:
     keyed = asyncio.run(check_open(settings))
     log_to_stderr()
     sys.setswitchinterval(TURN)
-    shorten()
     family = socket.AF_INET6 if ":" in settings.api.host else socket.AF_INET
     # The protocol is named, or asyncio would not switch off Nagle's algorithm, which costs 40 ms an answer.
     with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
@@ -100,4 +102,9 @@ def serve(settings: Settings, welcome: Callable[[str, bool], None]) -> None:
             ) from error
         host = f"[{settings.api.host}]" if ":" in settings.api.host else settings.api.host
         address = f"http://{host}:{listener.getsockname()[1]}"
-        build_server(settings, lambda: welcome(address, keyed)).run(sockets=[listener])
+
+        def ready() -> None:
+            shorten()
+            welcome(address, keyed)
+
+        build_server(settings, ready).run(sockets=[listener])

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from ragkit.compute import beside
+from ragkit.compute import in_processes, in_thread
 from ragkit.keeper import Keeper
 from ragkit.ledgers.sql import SqlLedger
 from ragkit.models import Catalogue
@@ -145,7 +145,9 @@ class Service:
 async def open_service(settings: Settings) -> AsyncIterator[Service]:
     """Everything is closed in the reverse order; what is not settled by then is settled first."""
     async with AsyncExitStack() as stack:
-        rag = await stack.enter_async_context(Ragkit.open(settings, compute=stack.enter_context(beside())))
+        processes = settings.api.compute_processes
+        compute = await stack.enter_async_context(in_processes(processes) if processes else in_thread())
+        rag = await stack.enter_async_context(Ragkit.open(settings, compute=compute))
         keeper = Keeper(rag.parts, rag.store)
         await stack.enter_async_context(keeper.running())
         records = Records(settings)

@@ -9,9 +9,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
 
+from ragkit.child import Child
 from ragkit.errors import RagkitError
 from ragkit_ingest.parse import PLAIN
-from ragkit_ingest.process import Parser, start
+from ragkit_ingest.process import start
 from ragkit_ingest.wire import pack_job, unpack_outcome
 from ragkit_ingest.work import Job, Outcome, Recipe, work
 
@@ -89,7 +90,7 @@ class Worker:
     def __init__(self, recipe: Recipe, ahead: int) -> None:
         self._recipe = recipe
         self._ahead = ahead
-        self._process: Parser | None = None
+        self._process: Child | None = None
 
     async def answers(self, jobs: Iterator[tuple[K, Job]]) -> AsyncIterator[list[tuple[K, Outcome]]]:
         """Outcomes in the order of the jobs, all that are there; the process is replaced when a job breaks it."""

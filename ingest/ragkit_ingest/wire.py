@@ -11,20 +11,15 @@ from dataclasses import asdict
 from itertools import accumulate, pairwise
 from typing import Any, Literal
 
+from ragkit.child import LENGTH, frame
 from ragkit.nouns import Sparse
 from ragkit_ingest.chunk import Sizes, Span
 from ragkit_ingest.limits import Limits
 from ragkit_ingest.work import Job, Outcome, Recipe
 
-LENGTH = 8
-"""Bytes of a frame's length, before the frame."""
 WHOLE: Literal["I"] = "I"
 SINGLE: Literal["f"] = "f"
 """Four bytes each: terms are hashed to 32 bits, and their weights come from the engine in single precision."""
-
-
-def frame(payload: bytes) -> bytes:
-    return len(payload).to_bytes(LENGTH, "big") + payload
 
 
 def pack_recipe(recipe: Recipe) -> bytes:

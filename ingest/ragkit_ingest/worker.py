@@ -1,7 +1,4 @@
-"""A parser process: `python -P -m ragkit_ingest.worker` answers jobs on stdin with outcomes on stdout.
-
-It ends when its parent does, because reading stdin then ends.
-"""
+"""A parser process: `python -P -m ragkit_ingest.worker` answers jobs on stdin with outcomes on stdout."""
 
 from __future__ import annotations
 
@@ -12,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
+from ragkit.child import frame, read_frame, stdio
 from ragkit_ingest.limits import Limits
-from ragkit_ingest.wire import LENGTH, frame, pack_outcome, unpack_job, unpack_recipe
+from ragkit_ingest.wire import pack_outcome, unpack_job, unpack_recipe
 from ragkit_ingest.work import work
 
 PIPE_BYTES = 1 << 20
@@ -21,9 +19,7 @@ PIPE_BYTES = 1 << 20
 
 
 def main() -> None:
-    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    # A native parser that prints must not talk into the protocol.
-    os.dup2(2, 1)
+    requests, answers = stdio()
     widen(answers)
     try:
         serve(requests, answers)
@@ -33,14 +29,14 @@ def main() -> None:
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """Answer until the requests end; the first one is the recipe."""
-    recipe = unpack_recipe(_read(requests))
+    recipe = unpack_recipe(read_frame(requests))
     # Texts are cut into many small tuples that hold no cycles: looking for some after every 700 of them is wasted time.
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
     limit_memory(recipe.limits)
     answers.write(frame(b"ready"))
     answers.flush()
-    while payload := _read(requests):
+    while payload := read_frame(requests):
         if outcome := work(unpack_job(payload), recipe):
             answers.write(frame(pack_outcome(outcome)))
             answers.flush()
@@ -65,11 +61,6 @@ def limit_memory(limits: Limits) -> None:
     mapped = int(pages) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + limits.memory, mapped + limits.memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _read(stream: BinaryIO) -> bytes:
-    size = stream.read(LENGTH)
-    return stream.read(int.from_bytes(size, "big")) if len(size) == LENGTH else b""
 
 
 if __name__ == "__main__":

@@ -24,17 +24,27 @@ class EmbeddedReranker:
         self._compute = compute
 
     async def rerank(self, question: str, hits: Sequence[Hit]) -> Reranked:
-        return Reranked(await self._compute(rank, question, hits))
+        return Reranked(_in_order(hits, await self._compute(chances, question, hits)))
 
     async def aclose(self) -> None: ...
 
 
 def rank(question: str, hits: Sequence[Hit]) -> tuple[Hit, ...]:
-    """The hits by their chance of being relevant, best first; equal ones by their id."""
+    """The hits by their chance of being relevant, best first."""
+    return _in_order(hits, chances(question, hits))
+
+
+def chances(question: str, hits: Sequence[Hit]) -> list[tuple[int, float]]:
+    """Places of the hits, best first, equal ones by their id, each with its chance of being relevant."""
     if not hits:
-        return ()
+        return []
     model = load("hybrid" if any(hit.dense_score is not None for hit in hits) else "lexical")
     rows = signals(question, hits)
     cover = max(row[_COVER] for row in rows)
-    ranked = sorted(zip(map(model.score, rows), hits, strict=True), key=lambda pair: (-pair[0], pair[1].chunk.id))
-    return tuple(replace(hit, score=model.chance(score, cover)) for score, hit in ranked)
+    scores = list(map(model.score, rows))
+    order = sorted(range(len(hits)), key=lambda place: (-scores[place], hits[place].chunk.id))
+    return [(place, model.chance(scores[place], cover)) for place in order]
+
+
+def _in_order(hits: Sequence[Hit], ranked: Sequence[tuple[int, float]]) -> tuple[Hit, ...]:
+    return tuple(replace(hits[place], score=chance) for place, chance in ranked)

@@ -13,7 +13,7 @@ from ragkit.words.text import lower_tokens, stems, words
 from ragkit.words.wordlist import weight
 
 LEADERS = 8
-"""Hits that names are taken from."""
+"""Of so many of the best hits names are taken."""
 
 NAMES = 30
 """Words of names that are searched for."""
@@ -28,7 +28,7 @@ def expand(terms: Sparse, question: str, hits: Sequence[Hit]) -> Sparse:
     """`terms` and words of names in the best hits, better hits first; `terms` itself where there are none."""
     asked = set(words(question))
     worth: dict[str, float] = defaultdict(float)
-    for rank, hit in enumerate(hits[:LEADERS], start=1):
+    for rank, hit in enumerate(hits, start=1):
         for word in _words_of_names(f"{hit.chunk.title}\n{hit.chunk.text}"):
             worth[word] += 1 / rank
     telling = sorted([(-value * rarity, word) for word, value in worth.items() if (rarity := _rarity(word))])

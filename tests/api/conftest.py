@@ -109,7 +109,7 @@ def start(tmp_path: Path, twin: RunningTwin) -> Iterator[Callable[..., Running]]
                 "answer": {"model": model},
                 "cache": {"answers": answers},
                 "providers": providers,
-                "api": {"port": 0, "drain": 5.0, **api},
+                "api": {"port": 0, "drain": 5.0, "compute_processes": 0, **api},
             }
             settings = load_settings(environment={}, overrides=overrides)
             thread = _Thread(settings)

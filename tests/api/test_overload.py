@@ -16,7 +16,7 @@ from typing import Any, cast
 import pytest
 from fastapi import Request
 
-from ragkit.compute import at_once, beside
+from ragkit.compute import at_once, in_thread
 from ragkit_api.attached import Detached, attached
 from ragkit_api.overload import Deadlines, Gate, Limits, Rates, shutting_down
 from ragkit_api.pauses import Pauses
@@ -374,7 +374,7 @@ async def test_work_beside_the_loop_lets_it_go_on_and_fails_as_it_would_at_once(
         assert goes_on.wait(30)
         return number // more
 
-    with beside() as compute:
+    async with in_thread() as compute:
         task = asyncio.create_task(compute(work, 6, more=2))
         assert await asyncio.to_thread(began.wait, 30)
         goes_on.set()

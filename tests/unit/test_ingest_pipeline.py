@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ragkit.child import MOST_HELD
 from ragkit.embed import Embedded
 from ragkit.errors import Unavailable
 from ragkit.nouns import Usage
@@ -22,7 +23,6 @@ from ragkit_ingest import pool
 from ragkit_ingest.chunk import Sizes
 from ragkit_ingest.limits import Limits
 from ragkit_ingest.pipeline import Destination, IngestOptions, chunking_name, ingest
-from ragkit_ingest.process import MOST_HELD
 from ragkit_ingest.report import IngestReport, Progress, report_text, report_to_json
 from ragkit_ingest.work import Job, Outcome, Recipe, work
 
