@@ -204,13 +204,13 @@ async def test_a_context_never_crosses_tenants(tmp_path: Path, twin: RunningTwin
         assert not any(chunk.context for chunk in theirs)
         assert await found(rag, account=rival) == 1
         assert await found(rag, account=acme) == wanted
-        requests = [it.body["requests"] for it in twin.requests if it.path.endswith(CREATES[0])]
-        keys = [{line["params"].get("metadata") and line["params"]["metadata"] for line in each} for each in requests]
-    assert len(requests) == 2 == len(keys)
+    assert created(twin) == 2
     journal = Journal(tmp_path / "kb")
-    (job,) = journal.open_jobs("rival", "contexts")
-    names = [item.question.id for item in journal.all_items(job.id)]
-    assert journal.contexts("acme", names) == journal.contexts("rival", names) == {}
+    jobs = {tenant: journal.jobs(tenant)[0] for tenant in ("acme", "rival")}
+    ours, theirs_too = ({item.question.id for item in journal.all_items(job.id)} for job in jobs.values())
+    assert len(ours) == len(theirs_too) == wanted and not ours & theirs_too, "not even the names are the same"
+    assert set(journal.contexts("acme", ours).values()) == {INTRODUCTION}
+    assert journal.contexts("rival", ours) == journal.contexts("rival", theirs_too) == {}
     journal.close()
 
 
