@@ -12,7 +12,7 @@ import signal
 
 from ragkit.child import frame, read_frame, stdio
 
-YIELDING = 5
+YIELDING = 10
 """How far its priority is below the server's, which answers sooner so where both want the same core."""
 RARELY = 100_000
 """Texts are cut into many small tuples that hold no cycles: looking for some after every 700 of them is wasted time."""

@@ -17,6 +17,7 @@ from ragkit_api.app import create_app
 from ragkit_api.log import log_to_stderr
 from ragkit_api.pauses import shorten
 from ragkit_api.records import Records
+from ragkit_api.together import Together
 
 GRACE = 5
 """Seconds beyond the drain that the server gives connections to end by themselves."""
@@ -54,8 +55,7 @@ def build_server(settings: Settings, ready: Callable[[], None] = lambda: None) -
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        # Not whatever parser is installed: this one bounds what it keeps of a request's head.
-        http="h11",
+        http=Together,
         timeout_graceful_shutdown=int(settings.api.drain) + GRACE,
         timeout_keep_alive=30,
         h11_max_incomplete_event_size=64 * 1024,
