@@ -33,7 +33,7 @@ MODELS = (
     Model("claude-opus-5-5", "anthropic", "large", "claude-opus-5-5", 1024, "medium"),
 )
 RESAMPLES = 200
-MEDIUM = Complexity(0.25, 0.9, 0.65, "it needs a medium model")
+MEDIUM = Complexity(0.25, "it needs a medium model")
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from ragkit.errors import ConfigError
 from ragkit.nouns import Turn
-from ragkit.routing.complexity import COMPARE, COMPOSE, OF, POSSESSIVE, assess, features
+from ragkit.routing.complexity import COMPARE, COMPOSE, FLOORS, OF, POSSESSIVE, assess, features, marks, usual
 from ragkit.routing.file import MAGIC, PACKAGED, load, packaged, save
 from ragkit.routing.fit import Example, train
 from ragkit.routing.form import LONGEST, OPTION
@@ -46,10 +46,8 @@ def test_a_question_that_asks_through_others_scores_higher_than_a_plain_one() ->
 
 @pytest.mark.parametrize("question", ODD)
 def test_any_text_has_a_score(question: str) -> None:
-    found = assess(question, packaged())
-    assert -1 < found.score < 1
-    assert 0 < found.strong < 1
-    assert 0 < found.weak < 1
+    assert -1 < assess(question, packaged()).score < 1
+    assert all(0 < chance < 1 for chance in packaged().score(features(question)))
 
 
 def test_only_the_beginning_of_a_long_text_is_looked_at() -> None:
@@ -140,7 +138,7 @@ def test_what_training_has_seen_nothing_of_is_judged_by_marks_that_hold_everywhe
     assert scorer.known == (0.0, 120 / 170)
     known, unknown = f"What is lemma 7?{choices}", "What is lemma 7?"
     assert assess(known, scorer).score > assess(f"What is the colour of thing 7?{choices}", scorer).score + 0.3
-    assert assess(unknown, scorer).score == features(unknown).usual
+    assert assess(unknown, scorer).score == usual(marks(unknown))
     assert assess(unknown, scorer).score < assess(HARD, scorer).score
 
 
@@ -154,7 +152,7 @@ def test_what_training_has_seen_nothing_of_is_judged_by_marks_that_hold_everywhe
     ],
 )
 def test_no_mark_makes_a_question_simpler(simple: str, complex_: str) -> None:
-    assert features(simple).usual < features(complex_).usual
+    assert usual(marks(simple)) < usual(marks(complex_)) < FLOORS[1]
 
 
 def test_a_long_question_keeps_its_choices() -> None:

@@ -22,7 +22,7 @@ HAIKU = Model("claude-haiku-5-5", "anthropic", "small", "claude-haiku-5-5", 1024
 SONNET = Model("claude-sonnet-5-5", "anthropic", "medium", "claude-sonnet-5-5", 1024, "low")
 OPUS = Model("claude-opus-5-5", "anthropic", "large", "claude-opus-5-5", 1024, "medium")
 LADDER = (EXTRACTIVE, HAIKU, SONNET, OPUS)
-EASY, MEDIUM, HARD = (Complexity(score, 0.9, 0.9 - score, "the question is a test") for score in (0.05, 0.25, 0.4))
+EASY, MEDIUM, HARD = (Complexity(score, "the question is a test") for score in (0.05, 0.25, 0.4))
 LEARNT = Load(outputs={model.id: 400 for model in LADDER})
 
 

@@ -48,7 +48,7 @@ def test_the_score_is_found_in_the_reason_that_the_router_writes() -> None:
     haiku = Model("claude-haiku-5-5", "anthropic", "small", "claude-haiku-5-5", 1024, "none")
     market = Market(Catalogue.load(), AT)
     for score in (0.1234, -0.05, 0.0):
-        route = choose((haiku,), Signals(Complexity(score, 0.9, 0.8, "it is a test"), load=Load(100)), market)
+        route = choose((haiku,), Signals(Complexity(score, "it is a test"), load=Load(100)), market)
         assert gain_in(route.reason) == pytest.approx(score, abs=5e-4)
     assert gain_in("copied sentences contain the answer with 99%") is None
 
