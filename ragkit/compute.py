@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from ragkit.child import Child, begin
-from ragkit.errors import RagkitError
+from ragkit.errors import WorkerLost
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -62,45 +62,64 @@ async def in_processes(count: int) -> AsyncIterator[Compute]:
         await asyncio.gather(*(process.close() for process in crew))
 
 
+class _Lost(Exception):
+    """The process ended; `blamed` says that it was at work on this."""
+
+    def __init__(self, *, blamed: bool) -> None:
+        super().__init__()
+        self.blamed = blamed
+
+
 class _Process:
-    """Does one piece of work after the other, in the order in which they come."""
+    """Does one piece of work after the other, in the order in which they come.
+
+    `owed` counts what it has not answered yet, also to those who have stopped waiting.
+    """
 
     def __init__(self) -> None:
         self.owed = 0
         self._child: Child | None = None
+        self._closed = False
         self._starting = asyncio.Lock()
         self._waiting: deque[asyncio.Future[bytes]] = deque()
         self._reading: asyncio.Task[None] | None = None
 
     async def run(self, call: Callable[[], Any]) -> Any:
-        """The outcome; work whose process was killed is done once more, for it may not have been to blame."""
-        payload = pickle.dumps(call, pickle.HIGHEST_PROTOCOL)
-        self.owed += 1
-        try:
-            done, outcome = pickle.loads(await self._insist(payload))  # noqa: S301 - from a process of ours
-        finally:
-            self.owed -= 1
-        if done:
-            return outcome
-        raise outcome
+        """The outcome. What a process was at work on when it ended is tried once more, what stood behind it again."""
+        payload, blamed = pickle.dumps(call, pickle.HIGHEST_PROTOCOL), 0
+        while True:
+            try:
+                done, outcome = pickle.loads(await self._ask(payload))  # noqa: S301 - from a process of ours
+            except _Lost as lost:
+                blamed += lost.blamed
+                if blamed == TRIES:
+                    message = "a process that computes for questions was killed twice: see that it has memory enough"
+                    raise WorkerLost(message) from lost
+                continue
+            if done:
+                return outcome
+            raise outcome
 
     async def close(self) -> None:
-        if self._reading is not None and self._child is not None:
-            child, self._child = self._child, None
-            await child.close()
+        async with self._starting:
+            self._closed = True
+        if self._child is not None:
+            await self._child.close()
+        if self._reading is not None:
             await self._reading
 
-    async def _insist(self, payload: bytes) -> bytes:
-        for _ in range(TRIES):
-            with suppress(EOFError):
-                return await self._ask(payload)
-        raise RagkitError("a process that computes for questions was killed twice: see that it has memory enough")
-
     async def _ask(self, payload: bytes) -> bytes:
-        async with self._starting:
-            if self._child is None:
-                self._child = await begin(WORKER)
-                self._reading = asyncio.create_task(self._read(self._child))
+        self.owed += 1
+        try:
+            async with self._starting:
+                if self._closed:
+                    raise WorkerLost("nothing is computed any more: this is being closed")
+                if self._child is None:
+                    self._child = await begin(WORKER)
+                    self._reading = asyncio.create_task(self._read(self._child))
+        except BaseException:
+            self.owed -= 1
+            raise
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._waiting.append(answer)
         self._child.say(payload)
@@ -111,10 +130,12 @@ class _Process:
         with suppress(EOFError):
             while True:
                 outcome = await child.answer()
+                self.owed -= 1
                 if not (waiting := self._waiting.popleft()).done():
                     waiting.set_result(outcome)
         lost, self._waiting, self._child = self._waiting, deque(), None
-        for waiting in lost:
+        self.owed -= len(lost)
+        for place, waiting in enumerate(lost):
             if not waiting.done():
-                waiting.set_exception(EOFError("the process that computed this has ended"))
+                waiting.set_exception(_Lost(blamed=place == 0))
         await child.close()

@@ -16,6 +16,7 @@
     │   ├── AuthFailed  RateLimited  Unavailable  ContextTooLong  Refused  BadRequest
     │   └── SpendLimitReached  the provider wants money first; final until somebody pays
     ├── InvalidAnswer          the model's answer breaks its schema, also after repair
+    ├── WorkerLost             a process that computes was killed, and then the next one
     └── IdempotencyConflict    an idempotency key was used before with another body
         └── RequestInFlight    the first request with this key has not been answered yet
 
@@ -133,6 +134,9 @@ class BadRequest(ProviderError): ...
 class InvalidAnswer(RagkitError): ...
 
 
+class WorkerLost(RagkitError): ...
+
+
 class IdempotencyConflict(RagkitError): ...
 
 
@@ -169,6 +173,7 @@ HTTP_STATUS: dict[type[RagkitError], int] = {
     ProviderError: 502,
     RateLimited: 503,
     InvalidAnswer: 502,
+    WorkerLost: 503,
     IdempotencyConflict: 422,
     RequestInFlight: 409,
 }

@@ -20,7 +20,7 @@ from ragkit.decide import Decider
 from ragkit.deciders import open_decider
 from ragkit.embed import Embedder
 from ragkit.embedders import make_embedder
-from ragkit.errors import RagkitError
+from ragkit.errors import RagkitError, WorkerLost
 from ragkit.evidence import judge
 from ragkit.ledgers import open_ledger
 from ragkit.ledgers.sql import SqlLedger
@@ -138,7 +138,8 @@ class Parts:
         for model in self.ladder.models:
             with suppress(RagkitError):
                 await self.providers([model])
-        await self.compute(judge, "", ())
+        with suppress(WorkerLost):
+            await self.compute(judge, "", ())
 
     async def decider(self, provider: str) -> Decider:
         """The adapter of a provider's decisions endpoint, as `providers` opens those of generators."""

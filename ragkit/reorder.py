@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ragkit.errors import BudgetExceeded, ProviderError
+from ragkit.errors import BudgetExceeded, ProviderError, WorkerLost
 from ragkit.nouns import Hit
 from ragkit.rerank import Reranker
 
@@ -24,5 +24,5 @@ async def reorder(question: str, hits: Sequence[Hit], reranker: Reranker | None)
         return Reordered(tuple(hits))
     try:
         return Reordered((await reranker.rerank(question, hits)).hits)
-    except (ProviderError, BudgetExceeded) as error:
+    except (ProviderError, BudgetExceeded, WorkerLost) as error:
         return Reordered(tuple(hits), (f"hits are in the order of retrieval: {reranker.name} failed: {error}",))

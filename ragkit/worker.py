@@ -35,12 +35,21 @@ def main() -> None:
 
 
 def _run(payload: bytes) -> bytes:
-    """Whether it went well, and the outcome or the error."""
+    """Whether it went well, and the outcome or the error; one that cannot be sent is told in words."""
     try:
         outcome = True, pickle.loads(payload)()  # noqa: S301 - from the process that started this one
+        return pickle.dumps(outcome, pickle.HIGHEST_PROTOCOL)
     except Exception as error:
-        outcome = False, error
-    return pickle.dumps(outcome, pickle.HIGHEST_PROTOCOL)
+        return _told(error)
+
+
+def _told(error: Exception) -> bytes:
+    try:
+        told = pickle.dumps((False, error), pickle.HIGHEST_PROTOCOL)
+        pickle.loads(told)  # noqa: S301 - an error may be one that can be sent and not be read
+    except Exception:
+        return pickle.dumps((False, RuntimeError(f"{type(error).__name__}: {error}")), pickle.HIGHEST_PROTOCOL)
+    return told
 
 
 if __name__ == "__main__":

@@ -11,6 +11,9 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+LONG = 16 * 1024
+"""Bytes that are not worth waiting with."""
+
 
 class Together(H11Protocol):
     """The server's protocol over such a connection. Of its two parsers this one bounds what it keeps of a head."""
@@ -31,9 +34,12 @@ class Collecting:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
+        """What is long goes at once, so that a client who does not read it is noticed."""
         if not self._parts:
             self._loop.call_soon(self._flush)
         self._parts.append(data)
+        if len(data) > LONG:
+            self._flush()
 
     def close(self) -> None:
         self._flush()

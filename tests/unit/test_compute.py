@@ -8,14 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 import pytest
 
 from ragkit.compute import at_once, in_processes
-from ragkit.errors import ConfigError, RagkitError
+from ragkit.errors import ConfigError, WorkerLost
 from ragkit.nouns import Chunk, Hit
+from ragkit.providers.sdk import import_sdk
+from ragkit.reorder import reorder
+from ragkit.rerank import Reranked
 from ragkit.rerankers.embedded import EmbeddedReranker
 from ragkit.window import parse_window
 
@@ -76,10 +80,57 @@ async def test_work_is_done_again_where_its_process_was_killed() -> None:
         await asyncio.sleep(0)
         os.kill(first, signal.SIGKILL)
         assert (await asyncio.gather(*asleep))[1] != first
-        with pytest.raises(RagkitError, match="killed twice"):
-            await compute(os._exit, 1)
-        assert await compute(os.getpid) != first
     assert ends(first)
+
+
+async def test_work_that_ends_its_process_fails_alone() -> None:
+    async with in_processes(1) as compute:
+        work = [compute(os.getpid), compute(os._exit, 1), *(compute(pow, 2, number) for number in range(3))]
+        first, deadly, *others = await asyncio.gather(*work, return_exceptions=True)
+        assert isinstance(first, int)
+        assert isinstance(deadly, WorkerLost)
+        assert "killed twice" in str(deadly)
+        assert others == [1, 2, 4]
+
+
+async def test_a_question_is_answered_without_a_reranker_whose_process_dies() -> None:
+    class Deadly(EmbeddedReranker):
+        async def rerank(self, question: str, hits: Sequence[Hit]) -> Reranked:
+            return Reranked(await compute(os._exit, 1))
+
+    async with in_processes(1) as compute:
+        found = await reorder(QUESTION, HITS, Deadly(compute))
+        assert found.hits == tuple(HITS)
+        assert "killed twice" in found.notes[0]
+
+
+async def test_what_cannot_be_sent_back_is_told_in_words() -> None:
+    async with in_processes(1) as compute:
+        process = await compute(os.getpid)
+        with pytest.raises(TypeError, match="cannot pickle"):
+            await compute(open, os.devnull)
+        with pytest.raises(RuntimeError, match="MissingExtra: .*pip install"):
+            await compute(import_sdk, "no_such_package", "openai", "OpenAI")
+        assert await compute(os.getpid) == process
+
+
+async def test_a_process_that_is_at_work_for_nobody_is_not_taken_for_free() -> None:
+    async with in_processes(2) as compute:
+        processes = set(await asyncio.gather(*(compute(os.getpid) for _ in range(2))))
+        left = asyncio.create_task(compute(time.sleep, 600))
+        await asyncio.sleep(0)
+        left.cancel()
+        assert len({await compute(os.getpid) for _ in range(4)} & processes) == 1
+
+
+async def test_nothing_is_begun_once_it_is_closed() -> None:
+    async with in_processes(1) as compute:
+        await compute(os.getpid)
+        under_way = asyncio.create_task(compute(time.sleep, 600))
+        await asyncio.sleep(0)
+    for late in (under_way, compute(os.getpid)):
+        with pytest.raises(WorkerLost, match="being closed"):
+            await late
 
 
 async def test_a_signal_that_stops_the_server_leaves_its_processes_to_it() -> None:
