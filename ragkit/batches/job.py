@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from ragkit.money import format_usd
 from ragkit.nouns import Account, Hit, Request, Route
 from ragkit.savings import Counterfactual
 
@@ -17,6 +18,7 @@ ItemState = Literal["new", "ready", "planned", "live", "asking", "answered", "fa
 `failed` are final."""
 PartState = Literal["planned", "submitting", "submitted", "collected", "refused", "dropped"]
 """`submitting` may or may not have arrived. `refused` by a budget, `dropped` by the provider or by its user."""
+FREE = format_usd(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,3 +114,13 @@ class Item:
     def live(self) -> str:
         """The purchase that asks it on the live lane."""
         return f"{self.receipt}-live{self.attempt}"
+
+
+def final(item: Item) -> bool:
+    """Whether nothing more comes of it."""
+    return item.state in ("answered", "failed")
+
+
+def paid(item: Item) -> bool:
+    """Whether it was paid for, or may have been; what failed at no cost can be asked for again."""
+    return item.answer is not None and item.answer["receipt"]["cost_usd"] != FREE

@@ -9,7 +9,8 @@ again after a crash without harm:
     send      write down that a batch is being submitted, submit it, write down its id; a submission whose fate is not
               known is looked up at the provider before anything is submitted again
     collect   verify and settle result by result; receipts have names, so settling again settles once
-    deliver   take results to where they belong, if that is not the journal
+    deliver   take results to where they belong, if that is not the journal; also before anything is sent again, so that
+              a provider that takes nothing does not hold up what was paid for
     again     what failed at no cost goes into another batch, or to the live lane where the deadline is near; there a
               question is named before it is asked, and after a crash asked again only if nothing was sent for it
 """
@@ -59,6 +60,9 @@ class Lane:
 
     async def advance(self, job: Job) -> Job:
         """Do everything that can be done for a job without waiting for a provider."""
+        if job.state not in ("open", "cancelling"):
+            return job
+        await self._kind.deliver(job, self._journal)
         if job.state == "open":
             await self._prepare(job)
             await self._journal.run(lambda journal: self._plan(journal, job))
@@ -68,10 +72,8 @@ class Lane:
                 if part.state in ("planned", "submitting"):
                     await self._sender.send(part)
             await self._ask_live(job)
-        if job.state == "cancelling":
+        else:
             await self._stop(job)
-        if job.state not in ("open", "cancelling"):
-            return job
         await self._kind.deliver(job, self._journal)
         self._env.at("delivered")
         return await self._close(job)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ragkit.batches.beside import JournalThread
-from ragkit.batches.job import Asked, Item, Job
+from ragkit.batches.job import Asked, Item, Job, paid
 from ragkit.batches.journal import Journal
 from ragkit.batches.kind import Written
 from ragkit.batches.plan import Candidate
@@ -93,8 +93,9 @@ def waiting(journal: Journal, tenant: str) -> frozenset[str]:
 
 
 def _undelivered(item: Item) -> bool:
-    """What was paid for, also where it is of no use: it must not be bought again."""
-    return item.state in ("answered", "failed") and item.answer is not None and "applied" not in item.answer
+    """What was paid for, also where it is of no use: it must not be bought again. What failed for free may be."""
+    useful = item.state == "answered" or (item.state == "failed" and paid(item))
+    return useful and "applied" not in (item.answer or {})
 
 
 def _delivered(item: Item, *, applied: bool) -> Item:

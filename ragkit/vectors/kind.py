@@ -11,7 +11,7 @@ from typing import Any
 
 from ragkit.batches.beside import JournalThread
 from ragkit.batches.embeddings import NAME, dimensions_of, question
-from ragkit.batches.job import Asked, Item, Job
+from ragkit.batches.job import Asked, Item, Job, final
 from ragkit.batches.journal import Journal
 from ragkit.batches.kind import Written
 from ragkit.batches.plan import Candidate
@@ -97,10 +97,10 @@ def wish(model: str, dimensions: int, chunks: Sequence[Chunk], *, shorter: bool)
 
 
 def waiting(journal: Journal, tenant: str) -> frozenset[tuple[str, str]]:
-    """Name and context of the chunks whose vectors are under way."""
+    """Name and context of the chunks whose vectors are under way: asked for, or paid for and not in the index yet."""
     found = set[tuple[str, str]]()
     for job in journal.open_jobs(tenant, "vectors"):
-        items = [item for item in journal.all_items(job.id) if item.state not in ("answered", "failed")]
+        items = [item for item in journal.all_items(job.id) if not final(item) or _undelivered(item)]
         for asked in journal.asked(items):
             found.update((chunk.id, chunk.context) for chunk in asked.request.prompt.selected)
     return frozenset(found)

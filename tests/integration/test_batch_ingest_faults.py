@@ -1,0 +1,118 @@
+"""What goes wrong between an ingest and its batches: nothing is bought twice, nothing that was bought is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ragkit import Ragkit
+from ragkit.batches.journal import JobBusy, Journal
+from ragkit.batches.sending import Env
+from ragkit.nouns import Account
+from ragkit.vectors import service
+from ragkit.vectors.report import Followed
+from ragkit.vectors.service import VectorRun
+from ragkit_eval.twin.faults import Fault
+from ragkit_eval.twin.fixture import RunningTwin, running_twin
+from tests.integration.batch_world import DONE, invoiced, receipts
+from tests.integration.context_world import INTRODUCTION, MANUAL, chunks_of, collect, opened, placed, write
+
+EMBEDDER = {"name": "openai", "dimensions": 64, "lane": "batch"}
+VECTORS: dict[str, Any] = {"embedder": EMBEDDER, "ingest": {"context": "off"}}
+
+
+@pytest.fixture
+def twin() -> Iterator[RunningTwin]:
+    with running_twin(start=datetime.now(UTC), rate=0) as running:
+        yield running
+
+
+@pytest.fixture
+def pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small requests, so that one job has several lines."""
+    monkeypatch.setattr(service, "MOST_TEXTS", 2)
+
+
+class Crash(Exception):
+    """Stands for the end of a process."""
+
+
+async def crashes(rag: Ragkit, twin: RunningTwin, step: str) -> None:
+    """A collection of vectors that ends at a step."""
+
+    def at(reached: str) -> None:
+        if reached == step:
+            raise Crash
+
+    with pytest.raises(Crash):
+        await VectorRun(rag.parts, Account(), Env(now=twin.clock.now, at=at)).collect(await rag.store(), ())
+
+
+def followed(report: Any) -> Followed:
+    assert isinstance(report.vectors, Followed)
+    return report.vectors
+
+
+async def settled(folder: Path, twin: RunningTwin) -> bool:
+    """Whether the ledger has what the provider invoiced."""
+    return sum(it.cost_pico or 0 for it in await receipts(folder)) == invoiced(twin)
+
+
+@pytest.mark.usefixtures("pairs")
+async def test_vectors_that_were_paid_for_and_wait_for_their_place_are_not_bought_again(
+    tmp_path: Path, twin: RunningTwin
+) -> None:
+    docs = write(tmp_path, manual=MANUAL)
+    async with opened(tmp_path, twin, **VECTORS) as rag:
+        wanted = followed(await rag.ingest(docs)).waiting
+        twin.clock.advance(DONE)
+        await crashes(rag, twin, "collected")
+        bought = len(twin.invoice.lines)
+        journal = Journal(tmp_path / "kb")
+        (job,) = journal.open_jobs("default", "vectors")
+        with journal.working_on(job.id):
+            busy = followed(await collect(rag))
+        journal.close()
+        assert isinstance(busy.error, JobBusy) and (busy.given, busy.waiting) == (0, wanted)
+        assert [report.job.id for report in busy.jobs] == [job.id]
+        done = followed(await collect(rag))
+        assert (done.given, done.waiting) == (wanted, 0)
+    assert len(twin.invoice.lines) == bought > 1 and await settled(tmp_path, twin)
+
+
+async def test_what_came_is_applied_though_the_rest_cannot_be_sent_again(tmp_path: Path, twin: RunningTwin) -> None:
+    docs = write(tmp_path, manual=MANUAL)
+    twin.faults.set([Fault("server_error", path="batch_item", nth=(1,))])
+    async with opened(tmp_path, twin) as rag:
+        wanted = placed(await rag.ingest(docs)).waiting
+        twin.clock.advance(DONE)
+        twin.faults.add(Fault("not_found", path="/v1/messages/batches", nth=tuple(range(1, 10))))
+        half = placed(await collect(rag))
+        assert half.error is not None and (half.given, half.waiting) == (wanted - 1, 1)
+        assert sum(chunk.context == INTRODUCTION for chunk in (await chunks_of(rag))["manual"]) == wanted - 1
+        twin.faults.set([])
+        await collect(rag)
+        twin.clock.advance(DONE)
+        done = placed(await collect(rag))
+        assert (done.given, done.waiting, done.error) == (1, 0, None)
+    assert len(twin.invoice.lines) == wanted and await settled(tmp_path, twin)
+
+
+async def test_contexts_that_an_outage_kept_back_at_no_cost_are_asked_for_again(
+    tmp_path: Path, twin: RunningTwin
+) -> None:
+    docs, live = write(tmp_path, manual=MANUAL), {"context": "live"}
+    twin.faults.set([Fault("server_error", path="/messages")])
+    async with opened(tmp_path, twin, ingest=live) as rag:
+        outage = placed(await rag.ingest(docs))
+        assert (outage.given, outage.cost_pico) == (0, 0) and outage.failed > 1 and invoiced(twin) == 0
+    twin.faults.set([Fault("refusal", path="/messages", nth=(1,))])
+    async with opened(tmp_path, twin, ingest=live) as rag:
+        after = placed(await rag.ingest(docs))
+        assert (after.given, after.failed) == (outage.failed - 1, 1)
+        assert placed(await rag.ingest(docs)).jobs == (), "a useless one was paid for, and is not asked for again"
+    assert await settled(tmp_path, twin)
