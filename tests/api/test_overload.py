@@ -280,16 +280,18 @@ def test_streams_end_with_an_event_when_the_service_is_stopped(start: Any, twin:
         running.upload(client, pump_md=MANUAL)
     twin.faults.add(Fault("slow_first_token", seconds=8))
     texts: list[str] = []
+    begun = threading.Semaphore(0)
 
     def follow() -> None:
-        with running.client() as client:
-            texts.append(client.post("/v1/query", json={"question": QUESTION, "stream": True}).text)
+        asked = {"question": QUESTION, "stream": True}
+        with running.client() as client, client.stream("POST", "/v1/query", json=asked) as reply:
+            begun.release()
+            texts.append("".join(reply.iter_text()))
 
     threads = [threading.Thread(target=follow) for _ in range(20)]
     for thread in threads:
         thread.start()
-    while running.service.gate.running < len(threads):
-        time.sleep(0.02)
+    assert all(begun.acquire(timeout=60) for _ in threads)
     ledger = running.service.ledger
     began = time.monotonic()
     running.stop()
