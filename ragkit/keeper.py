@@ -11,6 +11,7 @@ service is being stopped. For a process that answers for hours:
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -25,6 +26,7 @@ from ragkit.parts import Parts
 from ragkit.savings import Counterfactual
 from ragkit.store import Store
 
+LOG = logging.getLogger("ragkit.keeper")
 AT_ONCE = 8
 """Refreshes that are on their way at the same time."""
 NAP = 30.0
@@ -54,15 +56,16 @@ class Keeper:
             return
         self._parts.caches.prefixes.kept_warm = True
         task = asyncio.create_task(self._run())
-        task.add_done_callback(lambda _: self.drain())
+        task.add_done_callback(self._ended)
         try:
             yield
         finally:
             self.drain()
-            await asyncio.wait({task}, timeout=GRACE)
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            try:
+                await asyncio.wait({task}, timeout=GRACE)
+            finally:
+                task.cancel()
+                await asyncio.wait({task})
 
     def drain(self) -> None:
         """Send nothing more, and write no prefix in the hope of refreshes."""
@@ -75,9 +78,17 @@ class Keeper:
             return None
         due = self._keeping.due()
         for start in range(0, len(due), AT_ONCE):
-            await asyncio.gather(*map(self._refresh, due[start : start + AT_ONCE]))
+            async with asyncio.TaskGroup() as group:
+                for one in due[start : start + AT_ONCE]:
+                    group.create_task(self._refresh(one))
         until = self._keeping.next_due()
         return None if until is None else until - self._parts.clock().timestamp()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Whatever has ended the task, nothing is written any more in the hope of refreshes."""
+        self.drain()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            LOG.error("prefixes are not kept warm any more: %s", type(error).__name__, exc_info=error)
 
     async def _run(self) -> None:
         while self._parts.caches.prefixes.kept_warm:
@@ -95,6 +106,9 @@ class Keeper:
                 await self._buy(due)
         except RagkitError as error:
             due.line.keeping = f"not refreshed: {error}"
+        except Exception as error:  # of one entry, which must not end the others
+            LOG.error("a prefix was not refreshed: %s", type(error).__name__, exc_info=error)
+            due.line.keeping = f"not refreshed: {type(error).__name__}"
         finally:
             if due.entry.busy:
                 self._keeping.forget(due.entry)

@@ -346,6 +346,52 @@ async def test_a_refresh_that_fails_is_not_tried_until_somebody_asks(tmp_path: P
     assert sum(it.cost_pico or 0 for it in bills) == twin.invoice.total_pico
 
 
+@pytest.mark.parametrize("alone", [True, False])
+async def test_what_nobody_expected_ends_one_refresh_and_no_other(
+    tmp_path: Path, twin: RunningTwin, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, alone: bool
+) -> None:
+    """Of two tenants' entries that are due at once, the documents of one cannot be looked at."""
+    guest, broken = Account("guest"), "default"
+    write(tmp_path / "guest", "mixer")
+    async with opened(tmp_path, twin) as rag:
+        await rag.ingest(tmp_path / "guest", account=guest)
+        keeper, corpus = keeper_of(rag), rag.parts.caches.corpus
+        for number in range(26):
+            await ask(rag, keeper, twin, 1)
+            if not alone:
+                await rag.ask(f"How long does the {TOPICS[number % 2]} of the mixer last, again?", account=guest)
+        twin.clock.advance((await keeper.turn() or 0) + 5)
+        before, version = len(refreshes(twin)), corpus.version
+
+        async def breaks(store: Any, tenant: str) -> str | None:
+            if tenant == broken:
+                raise OSError("/etc/a-secret")
+            return await version(store, tenant)
+
+        monkeypatch.setattr(corpus, "version", breaks)
+        async with keeper.running():
+            await until(lambda: line_of(rag).keeping == "not refreshed: OSError")
+            await until(lambda: len(refreshes(twin)) == before + (not alone))
+            assert rag.parts.caches.prefixes.kept_warm
+        assert await nothing_is_held(rag)
+        bills = await on_the_ledger(rag)
+    (logged,) = [it for it in caplog.records if it.name == "ragkit.keeper"]
+    assert logged.getMessage() == "a prefix was not refreshed: OSError"
+    assert sum(it.cost_pico or 0 for it in bills) == twin.invoice.total_pico
+
+
+async def test_a_failure_of_the_task_itself_is_logged_and_ends_the_hope_of_refreshes(
+    tmp_path: Path, twin: RunningTwin, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(tmp_path, twin) as rag:
+        keeper, prefixes = Keeper(rag.parts, rag.store), rag.parts.caches.prefixes
+        monkeypatch.setattr(rag.parts.caches.keeping, "due", lambda: 1 // 0)
+        async with keeper.running():
+            await until(lambda: not prefixes.kept_warm)
+    (logged,) = [it for it in caplog.records if it.name == "ragkit.keeper"]
+    assert logged.getMessage() == "prefixes are not kept warm any more: ZeroDivisionError"
+
+
 async def until(ready: Any) -> None:
     async with asyncio.timeout(20):
         while not ready():  # noqa: ASYNC110  the twin is another thread
