@@ -234,7 +234,7 @@ class Order:
             self._spare = None
             await ledger.release(spare)
             self._holds.remove(spare)
-        left = None if cap is None else cap - self._committed()
+        left = None if cap is None else cap - self.committed_pico
         wanted = Purchase(self._payer.account, amount, model, lane, max_cost_pico=left, hold_id=next(self._names))
         self._spare = await ledger.hold(wanted)
         self._holds.append(self._spare)
@@ -244,7 +244,8 @@ class Order:
         if event.cost_pico != 0:
             self._spare = None
 
-    def _committed(self) -> int:
+    @property
+    def committed_pico(self) -> int:
         """What this question has cost by now; while a cost is unknown, everything that was held for it."""
         spent = self._bill.spent_pico
         return sum(hold.purchase.amount_pico for hold in self._holds) if spent is None else spent

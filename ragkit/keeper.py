@@ -111,7 +111,7 @@ class Keeper:
             due.line.keeping = f"not refreshed: {type(error).__name__}"
         finally:
             if due.entry.busy:
-                self._keeping.forget(due.entry)
+                self._keeping.give_up(due.entry)
 
     async def _in_force(self, entry: Entry) -> bool:
         """Whether a prefix still holds what the tenant's documents say, which another process may have changed."""
@@ -129,9 +129,14 @@ class Keeper:
             due.line.keeping = f"not refreshed: a budget is nearly used up ({pressure})"
             return
         begun = parts.clock().timestamp()
-        async with checkout(order):
-            completion = await self._read(due, order)
-        self._keeping.done(due, completion.usage, order.receipt.cost_pico or 0, begun)
+        try:
+            async with checkout(order):
+                completion = await self._read(due, order)
+        except BaseException:
+            if order.committed_pico:
+                due.line.balance.unanswered(order.committed_pico)
+            raise
+        self._keeping.done(due, completion.usage, order.committed_pico, begun)
 
     async def _read(self, due: Due, order: Order) -> Completion:
         request, retrying = due.entry.request, self._parts.retrying

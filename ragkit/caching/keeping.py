@@ -28,13 +28,17 @@ Name = tuple[str, str, str | None, str, str]
 
 @dataclass(slots=True)
 class Entry:
-    """What a provider holds, and whose questions read it. `busy` while it is being refreshed."""
+    """What a provider holds, and whose questions read it.
+
+    `busy` while it is being refreshed; `renewed` where a question has read it since that was due.
+    """
 
     name: Name
     request: Request
     tenant: str
     kinds: dict[str, Kind] = field(default_factory=dict)
     busy: bool = False
+    renewed: bool = False
 
     @property
     def seconds(self) -> int:
@@ -82,13 +86,14 @@ class Keeping:
         elif entry.request.prompt.prefix.ttl != prefix.ttl:
             entry.request = refreshing(request)
         entry.kinds[line.kind.key] = line.kind
+        entry.renewed = True
 
     def next_due(self) -> float | None:
         """When the next entry is to be looked at; None while there is none."""
         return min((self._end(it) - lead_of(it.seconds) for it in self._entries.values() if not it.busy), default=None)
 
     def due(self) -> list[Due]:
-        """The entries to refresh now, the first to end first; each is busy until `done` or `forget` is told."""
+        """The entries to refresh now, the first to end first; each is busy until `done` or `give_up` is told."""
         found = []
         for entry in sorted(self._entries.values(), key=self._end):
             if entry.busy or self._end(entry) - lead_of(entry.seconds) > self._clock():
@@ -97,7 +102,7 @@ class Keeping:
             if due is None:
                 self.forget(entry)
             else:
-                entry.busy = True
+                entry.busy, entry.renewed = True, False
                 found.append(due)
         return found
 
@@ -118,6 +123,12 @@ class Keeping:
             if not usage.cache_read:
                 line.keeping, line.lost = LOST, begun
         if not usage.cache_read:
+            self.forget(entry)
+
+    def give_up(self, entry: Entry) -> None:
+        """It was not refreshed; where a question has read it meanwhile, it lives on for that one's sake."""
+        entry.busy = False
+        if not entry.renewed:
             self.forget(entry)
 
     def forget(self, entry: Entry) -> None:

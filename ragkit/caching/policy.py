@@ -171,12 +171,18 @@ class Balance:
 
     def refresh(self, usage: Usage, pico: int, now: float) -> None:
         """A prefix was read again without a question, for that price."""
-        self.refreshes += 1
-        self.kept_pico += pico
-        self.paid_pico += pico
+        self.unanswered(pico)
         if not usage.cache_read:
             self.writes += bool(usage.cache_written)
             self.missed(now)
+
+    def unanswered(self, pico: int) -> None:
+        """A refresh cost that much, and nothing is known of what it read."""
+        self.refreshes, self.kept_pico, self.paid_pico = (
+            self.refreshes + 1,
+            self.kept_pico + pico,
+            self.paid_pico + pico,
+        )
 
     def missed(self, now: float) -> None:
         """A mark was set, and nothing was read."""

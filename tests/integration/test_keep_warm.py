@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ragkit import Ragkit, load_settings
 from ragkit.budget import Budget
 from ragkit.caching.line import Line
 from ragkit.cli import app
+from ragkit.errors import StoreError
 from ragkit.keeper import Keeper
 from ragkit.money import format_usd
 from ragkit.nouns import Account, Answer, Receipt
@@ -344,6 +346,61 @@ async def test_a_refresh_that_fails_is_not_tried_until_somebody_asks(tmp_path: P
         assert len(refreshes(twin)) == before + 1
         bills = await on_the_ledger(rag)
     assert sum(it.cost_pico or 0 for it in bills) == twin.invoice.total_pico
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_refresh_of_unknown_cost_counts_as_what_was_held_for_it(
+    tmp_path: Path, twin: RunningTwin, times: int
+) -> None:
+    """Answered at the second attempt, or not at all."""
+    async with opened(tmp_path, twin) as rag:
+        keeper, before = await due(rag, twin)
+        balance = replace(line_of(rag).balance)
+        twin.faults.add(Fault("reset", times=times))
+        await keeper.turn()
+        (unknown,) = [it for it in await warmed(rag) if it.cost_pico is None]
+        cells = await rag.parts.ledger.cells(datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC), None)
+        after = line_of(rag).balance
+        assert await nothing_is_held(rag)
+    assert len(refreshes(twin)) == before + 2
+    assert len(unknown.events) == 2
+    posted = sum(cell.posted_pico for cell in cells if cell.kind == "warm")
+    assert after.kept_pico == posted > balance.kept_pico
+    assert after.paid_pico - balance.paid_pico == after.kept_pico - balance.kept_pico
+    assert (after.refreshes, after.unread) == (balance.refreshes + 1, balance.unread)
+
+
+async def test_a_refresh_that_was_refused_cost_nothing(tmp_path: Path, twin: RunningTwin) -> None:
+    async with opened(tmp_path, twin) as rag:
+        keeper, _ = await due(rag, twin)
+        before = replace(line_of(rag).balance)
+        twin.faults.add(Fault("auth", times=1))
+        await keeper.turn()
+        assert line_of(rag).balance == before
+
+
+async def test_an_entry_that_a_question_renews_outlives_the_refresh_that_fails(
+    tmp_path: Path, twin: RunningTwin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path, twin) as rag:
+        keeper, before = await due(rag, twin)
+        corpus = rag.parts.caches.corpus
+        version, looked = corpus.version, asyncio.Event()
+
+        async def fails(store: Any, tenant: str) -> str | None:
+            if looked.is_set():
+                return await version(store, tenant)
+            looked.set()
+            await rag.ask("How long does the filter of the pump last, asked once more?")
+            raise StoreError("the index is away")
+
+        monkeypatch.setattr(corpus, "version", fails)
+        left = await keeper.turn()
+        assert len(refreshes(twin)) == before
+        assert left == pytest.approx(3600 - 60, abs=1)
+        twin.clock.advance(3600 - 59)
+        await keeper.turn()
+    assert len(refreshes(twin)) == before + 1
 
 
 @pytest.mark.parametrize("alone", [True, False])
