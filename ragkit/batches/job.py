@@ -116,11 +116,6 @@ class Item:
         return f"{self.receipt}-live{self.attempt}"
 
 
-def final(item: Item) -> bool:
-    """Whether nothing more comes of it."""
-    return item.state in ("answered", "failed")
-
-
 def paid(item: Item) -> bool:
     """Whether it was paid for, or may have been; what failed at no cost can be asked for again."""
     return item.answer is not None and item.answer["receipt"]["cost_usd"] != FREE

@@ -32,6 +32,8 @@ CREATE TABLE prefix (digest TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;
 CONTEXTS = "CREATE TABLE context (tenant TEXT, name TEXT, text TEXT NOT NULL, PRIMARY KEY (tenant, name)) STRICT;"
 VERSIONS = (TABLES, CONTEXTS)
 """What each version added; how many there are is kept in the file."""
+VECTOR = "vector:"
+"""Begins the names of texts in the table of contexts: there it is remembered what became of those without a vector."""
 FIND_ITEMS = "SELECT record FROM item WHERE job = ? AND state = ? ORDER BY number"
 
 
@@ -193,6 +195,11 @@ class Journal:
         with self.step():
             sql = "INSERT OR REPLACE INTO context VALUES (?, ?, ?)"
             self._connection.executemany(sql, [(tenant, name, text) for name, text in contexts.items()])
+
+    def marks(self, tenant: str) -> dict[str, str]:
+        """What is remembered of texts that got no vector, by their names."""
+        sql = "SELECT name, text FROM context WHERE tenant = ? AND substr(name, 1, ?) = ?"
+        return dict(self._rows(sql, (tenant, len(VECTOR), VECTOR)))
 
     def remotes(self) -> frozenset[str]:
         """All batches that are known to belong to some part."""

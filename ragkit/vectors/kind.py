@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -11,8 +12,8 @@ from typing import Any
 
 from ragkit.batches.beside import JournalThread
 from ragkit.batches.embeddings import NAME, dimensions_of, question
-from ragkit.batches.job import Asked, Item, Job, final
-from ragkit.batches.journal import Journal
+from ragkit.batches.job import Asked, Item, Job, paid
+from ragkit.batches.journal import VECTOR, Journal
 from ragkit.batches.kind import Written
 from ragkit.batches.plan import Candidate
 from ragkit.batches.sending import pass_by
@@ -26,6 +27,9 @@ from ragkit.store import Store
 from ragkit.tokens import estimate_tokens
 
 OUTDATED = "billed, and not applied: the chunks were replaced or deleted meanwhile"
+USELESS, ALONE = "", "alone"
+"""What is remembered of a text: it was billed to no avail, and is not asked for again; or it was refused together with
+others, at no cost, and goes alone the next time."""
 WHY = "vectors of chunks"
 NO_SCHEMA = Schema("none", {})
 
@@ -67,6 +71,7 @@ class Vectors:
 
     async def deliver(self, job: Job, journal: JournalThread) -> None:
         """First the index has the vectors of an item, then the journal lets go of them."""
+        await journal.run(partial(_remember, job=job))
         items = await journal.run(lambda it: [item for item in it.all_items(job.id) if _undelivered(item)])
         if not items:
             return
@@ -97,13 +102,31 @@ def wish(model: str, dimensions: int, chunks: Sequence[Chunk], *, shorter: bool)
 
 
 def waiting(journal: Journal, tenant: str) -> frozenset[tuple[str, str]]:
-    """Name and context of the chunks whose vectors are under way: asked for, or paid for and not in the index yet."""
+    """Name and context of the chunks whose vectors are under way: asked for, or paid for and not in the index yet.
+
+    Those that failed count until their job is over: then it is remembered what must not be asked for again.
+    """
     found = set[tuple[str, str]]()
     for job in journal.open_jobs(tenant, "vectors"):
-        items = [item for item in journal.all_items(job.id) if not final(item) or _undelivered(item)]
+        items = [item for item in journal.all_items(job.id) if item.state != "answered" or _undelivered(item)]
         for asked in journal.asked(items):
             found.update((chunk.id, chunk.context) for chunk in asked.request.prompt.selected)
     return frozenset(found)
+
+
+def name_of(model: str, dimensions: int, text: str) -> str:
+    """The name under which it is remembered what became of a text."""
+    return VECTOR + hashlib.sha256(json.dumps([model, dimensions, text]).encode()).hexdigest()[:32]
+
+
+def _remember(journal: Journal, job: Job) -> None:
+    """Lines that were billed to no avail, and those that the provider itself refused."""
+    sent = {part.id for part in journal.parts(job.id) if part.state == "collected" and job.state == "open"}
+    failed = [item for item in journal.items(job.id, "failed") if paid(item) or item.part in sent]
+    for item, asked in zip(failed, journal.asked(failed), strict=True):
+        model, told = asked.request.model.id, json.loads(asked.request.prompt.question)
+        names = [name_of(model, told["dimensions"], text) for text in told["texts"]]
+        journal.keep_contexts(job.account.tenant, dict.fromkeys(names, USELESS if paid(item) else ALONE))
 
 
 def _undelivered(item: Item) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from ragkit.batches.bench import Step, at_bench
 from ragkit.batches.beside import JournalThread
@@ -11,13 +11,14 @@ from ragkit.batches.embeddings import MOST_TEXTS
 from ragkit.batches.job import Asked, Item, Job, Question
 from ragkit.batches.journal import Journal
 from ragkit.batches.lane import Lane
+from ragkit.batches.report import Report
 from ragkit.batches.sending import Env
-from ragkit.embed import Embedder
+from ragkit.embed import Embedder, index_text
 from ragkit.errors import ConfigError
 from ragkit.nouns import Account, Chunk, Usage
 from ragkit.parts import Parts
 from ragkit.store import Store
-from ragkit.vectors.kind import Vectors, waiting, wish
+from ragkit.vectors.kind import USELESS, Vectors, name_of, waiting, wish
 from ragkit.vectors.report import Followed
 
 PROVIDERS = ("openai",)
@@ -59,7 +60,9 @@ class VectorRun:
         async with at_bench(self._parts, kind, self._env) as bench:
             jobs = await bench.journal.run(lambda it: it.open_jobs(tenant, "vectors"))
             reports, error = await bench.work(jobs, step)
-            entered = await self._enter(store, bench.journal, but)
+            # Whoever looks again and again must not ask again each time for what fails each time.
+            stuck = step is Lane.collect and not kind.given and any(map(_failed, reports))
+            entered = () if stuck else await self._enter(store, bench.journal, but)
             more, later = await bench.work(entered, Lane.advance)
             under_way = await bench.journal.run(lambda it: waiting(it, tenant))
             self.followed = Followed((*reports, *more), kind.given, len(under_way), error or later)
@@ -69,17 +72,18 @@ class VectorRun:
         tenant = self._account.tenant
         # Looked at before and after: what another run takes in between is neither lacking nor under way any more.
         before = await journal.run(lambda it: waiting(it, tenant))
-        pending = await store.pending_dense(tenant, EVERYTHING, but)
+        marks = await journal.run(lambda it: it.marks(tenant))
+        pending = [(it, self._mark(it, marks)) for it in await store.pending_dense(tenant, EVERYTHING, but)]
         job = Job(uuid.uuid4().hex[:16], self._account, self._env.now(), k=0, kind="vectors")
 
         def enter(it: Journal) -> tuple[Job, ...]:
             with it.turn():
                 settled = before | waiting(it, tenant)
-                fresh = [chunk for chunk in pending if (chunk.id, chunk.context) not in settled]
+                fresh = [it for it in pending if it[1] != USELESS and (it[0].id, it[0].context) not in settled]
                 if not fresh:
                     return ()
                 it.add_job(job, ())
-                for number, chunks in enumerate(_groups(fresh)):
+                for number, chunks in enumerate(_together(fresh)):
                     named = Question(chunks[0].id, f"{len(chunks)} chunks, from {chunks[0].source} on")
                     it.put_asked(Item(job.id, number, named, "ready"), self._asked(chunks))
             return (job,)
@@ -87,6 +91,13 @@ class VectorRun:
         entered = await journal.run(enter)
         self._env.at("job written")
         return entered
+
+    def _mark(self, chunk: Chunk, marks: Mapping[str, str]) -> str | None:
+        """What is remembered of its text, mostly nothing."""
+        if not marks:
+            return None
+        text = index_text(chunk.title, chunk.section, chunk.text, chunk.context)
+        return marks.get(name_of(self._price_id, self._embedder.dimensions, text))
 
     def _asked(self, chunks: Sequence[Chunk]) -> Asked:
         length = self._embedder.dimensions
@@ -100,6 +111,16 @@ def _embedder(parts: Parts) -> tuple[Embedder, str]:
         known = ", ".join(PROVIDERS)
         raise ConfigError(f"[embedder] lane batch works with {known}, not with '{name}': set it to standard")
     return embedder, embedder.price_id
+
+
+def _failed(report: Report) -> bool:
+    return report.job.state == "done" and any(item.state == "failed" for item in report.items)
+
+
+def _together(chunks: Sequence[tuple[Chunk, str | None]]) -> Iterator[list[Chunk]]:
+    """Requests for chunks, of which those with a mark go alone."""
+    yield from _groups([chunk for chunk, mark in chunks if mark is None])
+    yield from ([chunk] for chunk, mark in chunks if mark is not None)
 
 
 def _groups(chunks: Sequence[Chunk]) -> Iterator[list[Chunk]]:

@@ -10,10 +10,14 @@ from typing import Any
 import pytest
 
 from ragkit import Ragkit
+from ragkit.batches.job import Asked
 from ragkit.batches.journal import JobBusy, Journal
+from ragkit.batches.kind import Written
 from ragkit.batches.sending import Env
-from ragkit.nouns import Account
+from ragkit.errors import InvalidAnswer
+from ragkit.nouns import Account, Completion
 from ragkit.vectors import service
+from ragkit.vectors.kind import Vectors
 from ragkit.vectors.report import Followed
 from ragkit.vectors.service import VectorRun
 from ragkit_eval.twin.faults import Fault
@@ -116,3 +120,44 @@ async def test_contexts_that_an_outage_kept_back_at_no_cost_are_asked_for_again(
         assert (after.given, after.failed) == (outage.failed - 1, 1)
         assert placed(await rag.ingest(docs)).jobs == (), "a useless one was paid for, and is not asked for again"
     assert await settled(tmp_path, twin)
+
+
+async def test_useless_vectors_are_billed_once_and_not_bought_again(
+    tmp_path: Path, twin: RunningTwin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(self: Vectors, completion: Completion, asked: Asked) -> Written:
+        raise InvalidAnswer("no such vectors")
+
+    monkeypatch.setattr(Vectors, "read", read)
+    docs = write(tmp_path, manual=MANUAL)
+    async with opened(tmp_path, twin, **VECTORS) as rag:
+        await rag.ingest(docs)
+        twin.clock.advance(DONE)
+        first = followed(await collect(rag))
+        assert (first.given, first.waiting, first.reasons) == (0, 0, ("no such vectors",))
+        for again in (followed(await collect(rag)), followed(await rag.ingest(docs)), followed(await collect(rag))):
+            assert again.jobs == ()
+        write(tmp_path, manual=MANUAL.replace("every 400 hours", "daily"))
+        anew = followed(await rag.ingest(docs)).waiting
+        assert 0 < anew < len((await chunks_of(rag))["manual"]), "only texts that were not asked for before"
+    assert len(twin.invoice.lines) == 1 and await settled(tmp_path, twin)
+
+
+async def test_one_text_that_is_refused_keeps_no_other_from_its_vector(tmp_path: Path, twin: RunningTwin) -> None:
+    docs = write(tmp_path, manual=MANUAL)
+    refusal = Fault("bad_request", path="batch_item", nth=(1,))
+    twin.faults.set([refusal])
+    async with opened(tmp_path, twin, **VECTORS) as rag:
+        wanted = followed(await rag.ingest(docs)).waiting
+        twin.clock.advance(DONE)
+        refused = followed(await collect(rag))
+        assert (refused.given, refused.waiting) == (0, 0) and refused.reasons, "this round asks for nothing"
+        twin.faults.set([refusal])
+        apart = followed(await collect(rag))
+        assert apart.waiting == wanted == sum(len(report.items) for report in apart.jobs)
+        twin.clock.advance(DONE)
+        half = followed(await collect(rag))
+        assert (half.given, half.waiting) == (wanted - 1, 1)
+        twin.clock.advance(DONE)
+        assert followed(await collect(rag)).given == 1
+    assert len(twin.invoice.lines) == wanted and await settled(tmp_path, twin)
