@@ -44,20 +44,35 @@ class Collector:
             await self._journal.put_part(part)
         self._env.at("ended")
         left = {item.name: item for item in await self._journal.items_of(part.id)}
-        foreign = 0
+        foreign = nameless = 0
         async for result in self._sender.api(part.provider).results(part.remote):
             if (item := left.pop(result.name, None)) is not None:
                 await self._take_one(result, item, part, job, desk)
+            elif not result.name:
+                nameless += result.completion is not None or result.unreadable
             elif not result.name.startswith(f"{part.id}-"):
                 foreign += 1
         if foreign:
             rejected = (*part.rejected, part.remote)
             await self._journal.put_part(replace(part, state="submitting", remote="", ended=None, rejected=rejected))
             return
-        for item in left.values():
-            await self._again(item, job, Result(item.name, reason="the batch ended before this question", again=True))
+        await self._take_left(tuple(left.values()), nameless, part, job, desk)
         await self._journal.put_part(replace(part, state="collected"))
         self._env.at("collected")
+
+    async def _take_left(self, left: Sequence[Item], nameless: int, part: Part, job: Job, desk: Desk) -> None:
+        """What has no result. As many as there are nameless answers were paid for, whichever these are: not again.
+
+        What goes again does so first: if this breaks off, the same number is left for the nameless ones.
+        """
+        unpaid = max(0, len(left) - nameless)
+        for item in left[:unpaid]:
+            await self._again(item, job, Result(item.name, reason="the batch ended before this question", again=True))
+        for item in left[unpaid:]:
+            lost = Result(
+                item.name, reason="the batch has an answer that does not say to which question", unreadable=True
+            )
+            await self._take_one(lost, item, part, job, desk)
 
     async def _take_one(self, result: Result, item: Item, part: Part, job: Job, desk: Desk) -> None:
         if result.completion is None and not result.unreadable:

@@ -168,11 +168,18 @@ def _directory(job: Any) -> str | None:
 
 
 def _result(row: Mapping[str, Any]) -> Result:
-    name = str((row["request"].get("labels") or {}).get(LABEL, ""))
+    name = _name(row)
     if row.get("status"):
         code, message = _failure(str(row["status"]))
         return refused(name, message, again=code not in FINAL)
     return completed(name, lambda: from_wire(row["response"]))
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    """Empty where the row does not say whose it is, which is no reason not to read those behind it."""
+    request = row.get("request")
+    labels = request.get("labels") if isinstance(request, Mapping) else None
+    return str(labels.get(LABEL, "")) if isinstance(labels, Mapping) else ""
 
 
 def _failure(status: str) -> tuple[int | None, str]:

@@ -1,12 +1,14 @@
 """The batch lane over real SDKs and the twin: cited answers at half price, each billed once, failures sent again."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel, Field
 
+from ragkit.batches.cloud_storage import CloudStorage
 from ragkit.batches.job import Question
 from ragkit.budget import Budget
 from ragkit.errors import BudgetExceeded, ConfigError, RateLimited
@@ -107,6 +109,42 @@ async def test_only_what_failed_is_sent_again(tmp_path: Path, twin: RunningTwin,
     assert [item.attempt for item in done.items] == [1, 2, 1]
     assert done.cost_pico == invoiced(twin)
     assert len(twin.invoice.lines) == 3
+
+
+@pytest.mark.parametrize("without", ["request", "label"])
+async def test_an_answer_that_names_no_question_is_paid_for_and_not_bought_again(
+    tmp_path: Path, twin: RunningTwin, monkeypatch: pytest.MonkeyPatch, without: str
+) -> None:
+    """Of three questions one is answered, one answer has lost its name, and one has no answer at all."""
+    twin.faults.set([Fault("server_error", path="batch_item", nth=(2,))])
+    whole, spoiled = CloudStorage.rows, list[str]()
+
+    async def rows(self: CloudStorage, uri: str) -> AsyncIterator[dict[str, Any]]:
+        async for row in whole(self, uri):
+            if row.get("status"):
+                continue
+            if not spoiled:
+                spoiled.append(row["request"]["labels"]["ragkit"])
+                row = {"response": row["response"]} if without == "request" else {**row, "request": {}}
+            yield row
+
+    monkeypatch.setattr(CloudStorage, "rows", rows)
+    async with opened(tmp_path, twin, "vertex/gemini-3.8-flash") as (rag, batches):
+        job = (await batches.submit(QUESTIONS)).job.id
+        twin.clock.advance(DONE)
+        partial = await batches.collect(job)
+        assert partial.counts == {"planned": 1, "answered": 1, "failed": 1}
+        assert [part.state for part in partial.parts] == ["collected", "submitted"]
+        twin.clock.advance(DONE)
+        done = await batches.collect(job)
+        audit = await rag.parts.ledger.audit()
+    assert done.counts == {"answered": 2, "failed": 1}
+    (failed,) = [item for item in done.items if item.state == "failed"]
+    assert failed.reason == "the batch has an answer that does not say to which question"
+    events = [event for receipt in await receipts(tmp_path) for event in receipt.events]
+    assert len(events) == len(twin.invoice.lines) == 3
+    assert [event.cost_pico for event in events].count(None) == 1
+    assert (audit.held_pico, audit.open_holds, audit.differences) == (0, 0, ())
 
 
 async def test_what_fails_again_and_again_is_given_up_and_its_money_back(tmp_path: Path, twin: RunningTwin) -> None:

@@ -305,17 +305,20 @@ async def test_only_a_line_feed_ends_a_line() -> None:
 
 
 async def test_rows_that_are_none_of_ours_or_cannot_be_read_hold_up_nobody() -> None:
-    rows = (row(1, request={}), row(2, response={}), row(3, status="Quota exceeded"), row(4))
+    nameless = (row(1, request={}), row(1, request={"labels": None}), row(1, request=None), {"status": ""})
+    rows = (*nameless, {"response": row(1)["response"]}, row(2, response={}), row(3, status="Quota exceeded"), row(4))
     api = scripted({"state": "JOB_STATE_SUCCEEDED", **OUTPUT}, {"out/prediction-1/p.jsonl": file(*rows)})
-    found = await results(api, PLACE)
+    told = [result async for result in api.results(PLACE)]
+    found = {result.name: result for result in told}
     await api.aclose()
-    assert found[""].completion is not None
+    assert [(it.name, it.completion is not None) for it in told[:5]] == [("", it) for it in (1, 1, 1, 0, 1)]
+    assert set(found) == {"", "n2", "n3", "n4"}
     assert found["n2"].unreadable
     assert (found["n3"].again, found["n3"].reason) == (True, 'the provider says "Quota exceeded"')
     assert found["n4"].completion is not None
 
 
-@pytest.mark.parametrize("content", [file(row(1))[:-30], b"[]\n", b'{"status": ""}\n', b"\xff\n"])
+@pytest.mark.parametrize("content", [file(row(1))[:-30], b"[]\n", b"\xff\n"])
 async def test_a_file_that_breaks_off_is_read_again_later(content: bytes) -> None:
     api = scripted({"state": "JOB_STATE_SUCCEEDED", **OUTPUT}, {"out/prediction-1/p.jsonl": content})
     with pytest.raises(Unavailable):
