@@ -148,7 +148,10 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """Receipts of a quarter of an hour and a tenant, added up, with what levers saved on them."""
+    """Receipts of a quarter of an hour and a tenant, added up, with what levers saved on them.
+
+    `refreshes` of the receipts have kept a prefix warm, and answer no question.
+    """
 
     at: datetime
     tenant: str
@@ -156,6 +159,7 @@ class Bill:
     overruns: int
     baseline_pico: int
     savings: tuple[tuple[str, int], ...]
+    refreshes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

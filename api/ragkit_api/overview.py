@@ -142,6 +142,9 @@ def _prefixes(caller: Caller) -> CacheReport:
     path = service.settings.store.path / FILE_NAME
     file = CacheFile(path if path.exists() else None)
     try:
-        return cache_report(file, service.catalogue, datetime.now(UTC), caller.tenant, MOST_LINES)
+        keep_alive = service.settings.cache.keep_alive
+        return cache_report(
+            file, service.catalogue, datetime.now(UTC), caller.tenant, MOST_LINES, keep_alive=keep_alive
+        )
     finally:
         file.close()

@@ -31,7 +31,7 @@ class LineReport:
     """The questions of one kind. `saved_pico` is net of writes, vain reads and refreshes; None for free local work.
 
     `refreshes` cost `kept_pico`, and questions that read thanks to them saved `won_pico`; `keeping` says why the last
-    one was sent, or why none was.
+    one was sent, or why none was, and is empty where nothing is kept warm.
     """
 
     tenant: str
@@ -65,16 +65,25 @@ class CacheReport:
 
 
 def cache_report(
-    file: CacheFile, catalogue: Catalogue, at: datetime, tenant: str | None = None, most: int | None = None
+    file: CacheFile,
+    catalogue: Catalogue,
+    at: datetime,
+    tenant: str | None = None,
+    most: int | None = None,
+    *,
+    keep_alive: bool = False,
 ) -> CacheReport:
-    """A tenant of None is all of them; `most` bounds the lines."""
+    """A tenant of None is all of them; `most` bounds the lines.
+
+    Without `keep_alive` nothing is kept warm any more, whatever the file says of the time when it was.
+    """
     within, whose = _of(tenant)
     states = file.rows(
         f"SELECT key, body FROM state WHERE {within}"  # noqa: S608
         " ORDER BY json_extract(body, '$.questions') DESC, key LIMIT ?",
         (*whose, -1 if most is None else most),
     )
-    lines = [_line(file, key.removeprefix("line "), body, catalogue, at) for key, body in states]
+    lines = [_line(file, key.removeprefix("line "), body, catalogue, at, keep_alive) for key, body in states]
     kept = file.rows(
         "SELECT tenant, count(*) FROM answer WHERE ? IS NULL OR tenant = ? GROUP BY tenant ORDER BY tenant",
         (tenant, tenant),
@@ -113,12 +122,13 @@ def report_to_text(report: CacheReport) -> str:
     return "\n".join(parts)
 
 
-def _line(file: CacheFile, key: str, body: str, catalogue: Catalogue, at: datetime) -> LineReport:
+def _line(file: CacheFile, key: str, body: str, catalogue: Catalogue, at: datetime, keep_alive: bool) -> LineReport:
     told = json.loads(body)
     model = Model(told["model"]["id"], told["model"]["provider"], "medium", told["model"]["price_id"])
     filters = tuple((name, value) for name, value in told["filters"])
     line = Line(Kind(told["tenant"], filters, model, ""))
     restore_line(line, body)
+    line.keeping = line.keeping if keep_alive else ""
     terms, verdict = _terms(model, catalogue, at)
     if line.keeping:
         terms = tuple(it if it.ttl is None else replace(it, refresh=it.read) for it in terms)
@@ -189,12 +199,12 @@ def _saved(line: LineReport) -> str:
 
 
 def _kept(line: LineReport) -> list[str]:
-    if not line.keeping:
+    if not line.keeping and not line.refreshes:
         return []
     spent = (
         f"{line.refreshes:,} refreshes cost {_dollars(line.kept_pico)} and saved {_dollars(line.won_pico)} (estimated)"
     )
-    return [f"  kept warm: {spent}", f"  latest: {line.keeping}"]
+    return [f"  kept warm: {spent}", *([f"  latest: {line.keeping}"] if line.keeping else [])]
 
 
 def _dollars(pico: int) -> str:

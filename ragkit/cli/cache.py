@@ -39,7 +39,7 @@ def report(
     catalogue = Catalogue.of(prices)
     file = CacheFile(path if path.exists() else None)
     try:
-        found = cache_report(file, catalogue, datetime.now(UTC), tenant)
+        found = cache_report(file, catalogue, datetime.now(UTC), tenant, keep_alive=settings.cache.keep_alive)
     finally:
         file.close()
     if as_json:

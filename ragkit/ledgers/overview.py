@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ragkit.bill import SIMULATED
-from ragkit.ledgers.rows import Range, read_chosen, within
+from ragkit.ledgers.rows import Range, read_chosen, refreshes, within
 from ragkit.ledgers.worker import Row, Session
 from ragkit.nouns import Receipt
 from ragkit.savings import FREE_LEVERS
@@ -98,7 +98,8 @@ def read_cache_use(session: Session, when: Range) -> tuple[int, tuple[CacheUse, 
     """How many questions there were, and tokens: all of them first, then the prefixes with most calls."""
     where, values = within(when)
     sums = f"coalesce(sum(input), 0), coalesce(sum(cache_read), 0), coalesce(sum({WRITTEN}), 0)"
-    questions = session.execute(f"SELECT count(*) FROM receipt WHERE {where}", values)[0][0]  # noqa: S608
+    receipts = session.execute(f"SELECT count(*) FROM receipt WHERE {where}", values)[0][0]  # noqa: S608
+    kept = session.execute(f"SELECT count(DISTINCT receipt) {refreshes(where)}", values)[0][0]
     inside = f"FROM event WHERE {where} AND receipt IS NOT NULL"
     whole = session.execute(f"SELECT '', count(*), {sums} {inside}", values)
     prefixes = session.execute(
@@ -106,7 +107,7 @@ def read_cache_use(session: Session, when: Range) -> tuple[int, tuple[CacheUse, 
         f" LIMIT {MOST_GROUPS}",
         values,
     )
-    return questions, tuple(map(_use, (*whole, *prefixes)))
+    return receipts - kept, tuple(map(_use, (*whole, *prefixes)))
 
 
 def _use(row: Row) -> CacheUse:

@@ -99,6 +99,12 @@ def read_cells(session: Session, when: Range) -> tuple[Cell, ...]:
     )
 
 
+def refreshes(where: str) -> str:
+    """Events of receipts that hold nothing but refreshes of a prefix, of which each may have several."""
+    return f"""FROM event WHERE {where} AND kind = 'warm' AND receipt IS NOT NULL AND NOT EXISTS
+        (SELECT 1 FROM event AS other WHERE other.receipt = event.receipt AND other.kind <> 'warm')"""  # noqa: S608
+
+
 def read_bills(session: Session, when: Range) -> tuple[Bill, ...]:
     where, values = within(when)
     levers = session.execute(
@@ -107,6 +113,9 @@ def read_bills(session: Session, when: Range) -> tuple[Bill, ...]:
         values,
     )
     saved = {key: tuple((row[2], int(row[3])) for row in rows) for key, rows in groupby(levers, itemgetter(0, 1))}
+    counted = f"count(DISTINCT receipt) {refreshes(where)}"
+    warm = session.execute(f"SELECT booked / {QUARTER}, tenant, {counted} GROUP BY 1, 2", values)
+    kept = {(quarter, tenant): int(number) for quarter, tenant, number in warm}
     bills = session.execute(
         f"""SELECT booked / {QUARTER}, tenant, count(*), sum(CASE WHEN overrun > 0 THEN 1 ELSE 0 END), sum(baseline)
             FROM receipt WHERE {where} GROUP BY 1, 2 ORDER BY 1, 2""",  # noqa: S608
@@ -120,6 +129,7 @@ def read_bills(session: Session, when: Range) -> tuple[Bill, ...]:
             int(overruns),
             int(baseline),
             saved.get((quarter, tenant), ()),
+            kept.get((quarter, tenant), 0),
         )
         for quarter, tenant, count, overruns, baseline in bills
     )

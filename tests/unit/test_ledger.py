@@ -19,6 +19,7 @@ from ragkit.ledgers.overview import CacheUse
 from ragkit.ledgers.sql import Options, SqlLedger
 from ragkit.ledgers.sqlite import open_sqlite
 from ragkit.nouns import Account, Event, Lane, Receipt, Saving, Usage
+from ragkit.reports.spending import Span, report
 from ragkit.savings import FREE_LEVERS
 from ragkit.window import parse_window
 from ragkit_api.overview import Decision, decision_of
@@ -546,6 +547,22 @@ def answer_bill(dice: random.Random, number: int, tenant: str) -> Receipt:
     savings = tuple(Saving(dice.choice(levers), dice.randrange(50)) for _ in range(dice.randrange(3)))
     at = START + timedelta(minutes=dice.randrange(90))
     return Receipt(f"r-{number:03}", at, Account(tenant), events, dice.randrange(100), "top model", "prices-1", savings)
+
+
+async def test_refreshes_cost_and_are_no_questions(ledger: SqlLedger) -> None:
+    """Those of one tenant, of which one was tried twice, beside a question that was asked and one that was free."""
+    warm, asked = (Event(kind, "small", Usage(3), 7, 0.1, "r", prefix="p1") for kind in ("warm", "generate"))
+    for number, events in enumerate([(warm,), (warm, warm), (asked,), (), (warm, asked)]):
+        bill = Receipt(f"r-{number}", START, Account("acme"), events, 7, "top model", "prices-1", ())
+        await ledger.settle(await ledger.hold(buy(0, bill.account)), bill)
+    span = Span(START - timedelta(hours=1), START + timedelta(hours=1))
+    when = (span.since, span.until, "acme")
+    (found,) = await ledger.bills(*when)
+    assert (found.receipts, found.refreshes) == (5, 2)
+    (line,) = report("tenant", await ledger.cells(*when), [found], span).lines
+    assert (line.questions, line.events, line.spent_pico) == (3, 6, 42)
+    questions, (whole, *_) = await ledger.cache_use(*when)
+    assert (questions, whole.calls) == (3, 6)
 
 
 async def test_sums_of_the_database_are_those_of_its_receipts(ledger: SqlLedger) -> None:
