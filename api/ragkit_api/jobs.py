@@ -133,7 +133,7 @@ class Jobs:
         try:
             found = await self._rag.ingest(paths, options=options, progress=follow, account=job.account)
             job.report = report_to_json(found)
-            job.error = None if found.error is None else body(found.error)["error"]
+            job.error = None if found.first_error is None else body(found.first_error)["error"]
             self._end(job, "done")
         except asyncio.CancelledError:
             self._end(job, "cancelled")

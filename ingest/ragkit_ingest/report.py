@@ -61,6 +61,12 @@ class IngestReport:
     seconds_searchable: float = 0.0
     dry_run: bool = False
 
+    @property
+    def first_error(self) -> RagkitError | None:
+        """What ended a part of the run early: its vectors, its contexts, or what is made by batch."""
+        found = (self, self.context, self.vectors)
+        return next((it.error for it in found if it is not None and it.error is not None), None)
+
 
 def report_to_json(report: IngestReport) -> dict[str, Any]:
     """The body of `ragkit ingest --json`; money is a decimal string of dollars."""

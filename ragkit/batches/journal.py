@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -46,6 +47,7 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE_NAME
+        self._last: tuple[Prefix, tuple[str, str]] | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._connection = apsw.Connection(str(self._path))
@@ -89,8 +91,11 @@ class Journal:
     @contextmanager
     def step(self) -> Iterator[None]:
         """All changes within are on disk together, or none is."""
-        with self._connection:
-            yield
+        try:
+            with self._connection:
+                yield
+        except apsw.Error as error:
+            raise self._unusable(error) from error
 
     def add_job(self, job: Job, questions: Iterable[Question]) -> None:
         with self.step():
@@ -143,16 +148,15 @@ class Journal:
             )
 
     def put_asked(self, item: Item, asked: Asked) -> None:
-        """Write an item with its request."""
-        prefix = asked.request.prompt.prefix
+        """Write an item with its request.
+
+        A prefix goes by all that is in it: one of the same text may be marked otherwise, by another job or tenant.
+        """
+        name, record = self._named(asked.request.prompt.prefix)
         with self.step():
             self.put_items([item])
-            self._run(
-                "INSERT INTO prefix VALUES (?, ?) ON CONFLICT (digest) DO UPDATE SET record = excluded.record"
-                " WHERE record != excluded.record",
-                (prefix.digest, prefix_to_json(prefix)),
-            )
-            values = (asked_to_json(asked), prefix.digest, item.job, item.number)
+            self._run("INSERT OR IGNORE INTO prefix VALUES (?, ?)", (name, record))
+            values = (asked_to_json(asked), name, item.job, item.number)
             self._run("UPDATE item SET asked = ?, prefix = ? WHERE job = ? AND number = ?", values)
 
     def items(self, job_id: str, state: str) -> tuple[Item, ...]:
@@ -217,6 +221,16 @@ class Journal:
             values,
         )
 
+    def _named(self, prefix: Prefix) -> tuple[str, str]:
+        """A prefix as it is written, and the name for it; many requests in a row have the same one, which is large."""
+        if self._last is None or self._last[0] is not prefix:
+            record = prefix_to_json(prefix)
+            self._last = prefix, (hashlib.sha256(record.encode()).hexdigest(), record)
+        return self._last[1]
+
+    def _unusable(self, error: Exception) -> LedgerError:
+        return LedgerError(f"the journal of batches {self._path} cannot be read or written: {error}")
+
     def _set_up(self) -> None:
         """The first one changes the file to its log, for which SQLite does not wait until others let it."""
         ends = time.monotonic() + BUSY_MILLISECONDS / 1000
@@ -246,7 +260,7 @@ class Journal:
         try:
             return list(self._connection.execute(sql, tuple(values)))
         except apsw.Error as error:
-            raise LedgerError(f"the journal of batches {self._path} cannot be read or written: {error}") from error
+            raise self._unusable(error) from error
 
 
 def _dump(record: Mapping[str, Any]) -> str:

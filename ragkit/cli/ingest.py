@@ -23,7 +23,6 @@ from ragkit.cli.options import (
 
 if TYPE_CHECKING:
     from ragkit.config import Settings
-    from ragkit.errors import RagkitError
     from ragkit_ingest.pipeline import IngestOptions
     from ragkit_ingest.report import IngestReport, Progress
 
@@ -73,7 +72,7 @@ def ingest(
         print_json(report_to_json(report))
     else:
         typer.echo(report_text(report))
-    if (error := _error(report)) is not None:
+    if (error := report.first_error) is not None:
         raise error
     if report.failures:
         raise typer.Exit(PARTIAL_FAILURE)
@@ -96,12 +95,7 @@ async def _ingest(settings: Settings, paths: list[Path], options: IngestOptions,
 def _waiting(report: IngestReport) -> bool:
     """Whether something is to come; not where an error has to be looked at first."""
     context, vectors = report.context, report.vectors
-    return _error(report) is None and any(it is not None and it.waiting for it in (context, vectors))
-
-
-def _error(report: IngestReport) -> RagkitError | None:
-    found = (report, report.context, report.vectors)
-    return next((it.error for it in found if it is not None and it.error is not None), None)
+    return report.first_error is None and any(it is not None and it.waiting for it in (context, vectors))
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from ragkit.batches.sending import pass_by
 from ragkit.calls.attempt import Attempt
 from ragkit.checkout import Order, Payer, checkout
 from ragkit.contexts.fill import fill
-from ragkit.contexts.report import OUTDATED
+from ragkit.contexts.model import context_model
+from ragkit.contexts.report import OTHERS, OUTDATED
 from ragkit.contexts.wish import Maker, read_context
 from ragkit.generate import Generation
 from ragkit.nouns import Completion, EventKind, Lane
@@ -75,10 +76,20 @@ class Contexts:
         said = {item.question.id: str((item.answer or {}).get("context", "")) for item in items}
         await journal.run(lambda it: it.keep_contexts(tenant, said))
         self.at("remembered")
+        if not self._wanted(maker):
+            await journal.put_items(*(_delivered(item, applied=False, why=OTHERS) for item in items))
+            return
         filled = await fill(await self.store(), journal, maker, {item.question.text for item in items})
         self.at("filled")
         self.given += filled.given
         await journal.put_items(*(_delivered(item, applied=item.question.id in filled.seen) for item in items))
+
+    def _wanted(self, maker: Maker) -> bool:
+        """Contexts of a model that the settings no longer name must not replace those of the one that they name."""
+        if self.parts.settings.ingest.context == "off":
+            return True
+        model = context_model(self.parts.settings, self.parts.catalogue, self.parts.clock())
+        return replace(maker, model=model).name == maker.name
 
     def maker(self, asked: Asked, job: Job) -> Maker:
         """By what a job was made, whatever the settings say by now."""
@@ -98,7 +109,7 @@ def _undelivered(item: Item) -> bool:
     return useful and "applied" not in (item.answer or {})
 
 
-def _delivered(item: Item, *, applied: bool) -> Item:
+def _delivered(item: Item, *, applied: bool, why: str = OUTDATED) -> Item:
     useful = item.state == "answered"
-    reason = item.reason or ("" if applied else OUTDATED)
+    reason = item.reason or ("" if applied else why)
     return replace(item, reason=reason, answer={**(item.answer or {}), "applied": useful and applied})

@@ -12,6 +12,7 @@ from ragkit.errors import RagkitError
 from ragkit.money import format_usd
 
 OUTDATED = "billed, and not applied: the document was replaced or deleted meanwhile"
+OTHERS = "billed, kept, and not applied: by the settings another model writes contexts now"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ def context_to_json(found: Foreseen | Placed) -> dict[str, Any]:
         "waiting": found.waiting,
         "outdated": found.outdated,
         "failed": found.failed,
+        "reason": found.reason,
         "held_usd": format_usd(found.held_pico),
         "cost_usd": None if found.cost_pico is None else format_usd(found.cost_pico),
     }

@@ -10,20 +10,23 @@ from typing import Any
 import pytest
 
 from ragkit import Ragkit
-from ragkit.batches.job import Asked
+from ragkit.batches.job import Asked, Item, Job, Question
 from ragkit.batches.journal import JobBusy, Journal
 from ragkit.batches.kind import Written
 from ragkit.batches.sending import Env
-from ragkit.errors import InvalidAnswer
-from ragkit.nouns import Account, Completion
+from ragkit.budget import Budget
+from ragkit.errors import BudgetExceeded, InvalidAnswer, LedgerError
+from ragkit.nouns import Account, Completion, Model, Prefix, Prompt, Request, Route, Schema
 from ragkit.vectors import service
 from ragkit.vectors.kind import Vectors
 from ragkit.vectors.report import Followed
 from ragkit.vectors.service import VectorRun
+from ragkit.window import parse_window
 from ragkit_eval.twin.faults import Fault
 from ragkit_eval.twin.fixture import RunningTwin, running_twin
+from ragkit_ingest.report import report_to_json
 from tests.integration.batch_world import DONE, invoiced, receipts
-from tests.integration.context_world import INTRODUCTION, MANUAL, chunks_of, collect, opened, placed, write
+from tests.integration.context_world import INTRODUCTION, LUNA, MANUAL, chunks_of, collect, opened, placed, write
 
 EMBEDDER = {"name": "openai", "dimensions": 64, "lane": "batch"}
 VECTORS: dict[str, Any] = {"embedder": EMBEDDER, "ingest": {"context": "off"}}
@@ -161,3 +164,56 @@ async def test_one_text_that_is_refused_keeps_no_other_from_its_vector(tmp_path:
         twin.clock.advance(DONE)
         assert followed(await collect(rag)).given == 1
     assert len(twin.invoice.lines) == wanted and await settled(tmp_path, twin)
+
+
+async def test_contexts_of_a_former_model_do_not_replace_those_of_the_present_one(
+    tmp_path: Path, twin: RunningTwin
+) -> None:
+    docs = write(tmp_path, manual=MANUAL)
+    async with opened(tmp_path, twin) as rag:
+        wanted = placed(await rag.ingest(docs)).waiting
+    async with opened(tmp_path, twin, LUNA, ingest={"context": "live"}) as rag:
+        assert placed(await rag.ingest(docs)).given == wanted
+        (before,) = await (await rag.store()).records("default")
+        twin.clock.advance(DONE)
+        late = placed(await collect(rag))
+        assert (late.given, late.outdated, late.waiting) == (0, wanted, 0)
+        assert await (await rag.store()).records("default") == (before,) and LUNA in before.context
+    assert await settled(tmp_path, twin)
+
+
+async def test_a_prefix_stays_as_it_was_held_whatever_another_job_does_with_its_text(tmp_path: Path) -> None:
+    journal, model = Journal(tmp_path), Model("m", "anthropic", "small", "m", 10)
+
+    def put(job_id: str, tenant: str, prefix: Prefix) -> Item:
+        journal.add_job(Job(job_id, Account(tenant), datetime.now(UTC), k=0, kind="contexts"), ())
+        request = Request(Prompt("", prefix, "", (), "q"), model, Schema("none", {}), 10)
+        item = Item(job_id, 0, Question("n", "s"), "ready")
+        journal.put_asked(item, Asked(request, Route(model, 0.0, ""), (), (), None))
+        return item
+
+    held = Prefix("text", (), (), "d1", 5, marked=True, ttl="1h", reason="pays")
+    bare = Prefix("text", (), (), "d1", 5, reason="does not pay")
+    items = [put("a", "one", held), put("b", "two", bare)]
+    assert [it.request.prompt.prefix for it in journal.asked(items)] == [held, bare]
+    journal.close()
+
+
+async def test_a_journal_that_another_one_writes_is_an_error_in_words(tmp_path: Path) -> None:
+    journal, other = Journal(tmp_path), Journal(tmp_path)
+    journal._connection.set_busy_timeout(1)
+    with other.turn(), pytest.raises(LedgerError, match="cannot be read or written"):
+        journal.keep_contexts("default", {"n": "t"})
+    journal.keep_contexts("default", {"n": "t"})
+    journal.close()
+    other.close()
+
+
+async def test_a_report_tells_the_first_error_of_contexts_and_of_vectors(tmp_path: Path, twin: RunningTwin) -> None:
+    docs = write(tmp_path, manual=MANUAL)
+    async with opened(tmp_path, twin) as rag:
+        await rag.parts.ledger.set_budget(Budget("lane", "batch", parse_window("month", "UTC"), 1, "refuse"))
+        refused = await rag.ingest(docs)
+    assert refused.error is None and isinstance(refused.first_error, BudgetExceeded)
+    told = report_to_json(refused)["context"]
+    assert told["failed"] > 0 and "budget" in told["reason"]
