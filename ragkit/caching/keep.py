@@ -122,7 +122,7 @@ def kept_warm(left: Callable[[float], float], stay: Stay) -> float:
     return left(first) * outlook(left, stay, first).gain / stay.saved if stay.saved > 0 else 0.0
 
 
-def judge(left: Callable[[float], float], stay: Stay, age: float, tokens: int) -> Verdict:
+def refresh_verdict(left: Callable[[float], float], stay: Stay, age: float, tokens: int) -> Verdict:
     """The decision for a prefix of so many tokens, in a sentence with its expected costs."""
     found = outlook(left, stay, age)
     if not found.worth:

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from ragkit.caching.keep import LEAST_OUTPUT, Verdict, judge, lead_of
+from ragkit.caching.keep import LEAST_OUTPUT, Verdict, lead_of, refresh_verdict
 from ragkit.caching.line import Kind, Line
 from ragkit.caching.policy import SECONDS
 from ragkit.caching.prefix import Prefixes
@@ -166,4 +166,4 @@ class Keeping:
         tokens = market.head + line.version.tokens
         if reason := line.balance.keeping_objection(tokens * terms.stay.saved):
             return Verdict(False, reason)
-        return judge(line.arrivals.left(), terms.stay, now - line.arrivals.last, tokens)
+        return refresh_verdict(line.arrivals.left(), terms.stay, now - line.arrivals.last, tokens)

@@ -51,10 +51,10 @@ async def rate(query: Query, model: Model, decider: Decider, retrying: Retrying,
         )
     except (ProviderError, BudgetExceeded):
         return None
-    return read_chances(rated, model)
+    return mean_level(rated, model)
 
 
-def read_chances(rated: Rated, model: Model) -> Complexity:
+def mean_level(rated: Rated, model: Model) -> Complexity:
     """The mean of the levels' scores, weighted by their chances, of which any sum is made one."""
     whole = sum(rated.chances.values())
     score = sum(LEVELS[level] * chance for level, chance in rated.chances.items()) / whole

@@ -21,7 +21,7 @@ from ragkit.models import Catalogue
 from ragkit.money import from_usd
 from ragkit.nouns import Account, Answer, Event, Model, Query, Turn, Usage
 from ragkit.routing.classify import LEVELS, MEANINGS
-from ragkit.routing.rate import read_chances
+from ragkit.routing.rate import mean_level
 from ragkit.routing.tiers import Classifier, build_ladder, classifier_of
 from ragkit.window import Window
 from ragkit_eval.twin.faults import Fault
@@ -228,4 +228,4 @@ def test_a_model_that_only_decides_is_no_rung_of_the_ladder() -> None:
 )
 def test_the_score_is_the_mean_and_not_the_likeliest_level(chances: tuple[float, ...], score: float) -> None:
     rated = Rated(dict(zip(LEVELS, chances, strict=True)), Usage())
-    assert read_chances(rated, Model("m", "openai", "small")).score == pytest.approx(score)
+    assert mean_level(rated, Model("m", "openai", "small")).score == pytest.approx(score)

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ragkit.caching.file import CacheFile
-from ragkit.caching.keep import CLEARLY, LONGEST, Outlook, Stay, judge, kept_warm, outlook
+from ragkit.caching.keep import CLEARLY, LONGEST, Outlook, Stay, kept_warm, outlook, refresh_verdict
 from ragkit.caching.keeping import Keeping
 from ragkit.caching.line import Kind, Line, Version, line_to_json, restore_line
 from ragkit.caching.policy import SECONDS, Arrivals, Balance, Terms, choose_terms
@@ -123,17 +123,17 @@ def test_the_chance_that_nobody_has_come_falls_with_time(gaps: list[float], one:
     ids=["nothing known", "never so late", "every two hours", "a pause now and then", "too long ago", "days apart"],
 )
 def test_the_gaps_between_questions_decide(gaps: tuple[float, ...], age: float, pays: bool) -> None:
-    verdict = judge(arrivals(*gaps).left(), HOUR, age, 5000)
+    verdict = refresh_verdict(arrivals(*gaps).left(), HOUR, age, 5000)
     assert verdict.pays == pays
     assert len(verdict.reason.splitlines()) == 1
 
 
 def test_the_sentence_holds_what_was_compared() -> None:
-    told = judge(random(1 / 7200), HOUR, 3540, 10**9).reason
+    told = refresh_verdict(random(1 / 7200), HOUR, 3540, 10**9).reason
     assert told.startswith("2.")
     assert "clearly more" in told
-    assert "no question is known" in judge(lambda _: 0.5, HOUR, 3540, 1000).reason
-    assert "not enough" in judge(random(1e-7), HOUR, 3540, 1000).reason
+    assert "no question is known" in refresh_verdict(lambda _: 0.5, HOUR, 3540, 1000).reason
+    assert "not enough" in refresh_verdict(random(1e-7), HOUR, 3540, 1000).reason
 
 
 def test_it_ends_by_itself_when_nobody_comes() -> None:
