@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 from asyncio.subprocess import Process
 from collections.abc import Callable, Collection, Sequence
@@ -17,6 +18,9 @@ from ragkit.stores import edge_graph
 from ragkit.stores.edge_errors import engine_errors
 from ragkit.stores.edge_index import GRAPH_FROM, EdgeIndex
 from ragkit.stores.edge_open import open_index
+
+READERS = max(2, min(4, os.cpu_count() or 1))
+"""Threads that search. The engine searches in parallel; what it finds is read in turns, so more of them only wait."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,7 +46,7 @@ class EdgeStore:
         self._building = False
         self._child: Process | None = None
         self._writer = ThreadPoolExecutor(1, "ragkit-store-write")
-        self._readers = ThreadPoolExecutor(4, "ragkit-store-read")
+        self._readers = ThreadPoolExecutor(READERS, "ragkit-store-read")
         self._closed = False
         self._read_through = ""
 
