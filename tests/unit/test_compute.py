@@ -109,7 +109,7 @@ async def test_what_cannot_be_sent_back_is_told_in_words() -> None:
         process = await compute(os.getpid)
         with pytest.raises(TypeError, match="cannot pickle"):
             await compute(open, os.devnull)
-        with pytest.raises(RuntimeError, match="MissingExtra: .*pip install"):
+        with pytest.raises(RuntimeError, match=r"MissingExtra: .*pip install"):
             await compute(import_sdk, "no_such_package", "openai", "OpenAI")
         assert await compute(os.getpid) == process
 
