@@ -153,7 +153,13 @@ def test_the_command_runs_until_it_is_interrupted(tmp_path: Path) -> None:
         "--clock",
         "2026-12-01T00:00:00",
     ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # A shell has its background jobs ignore interrupts, and they pass that on.
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, heard)
+    with process:
         assert process.stdout is not None
         printed = ""
         while not printed.endswith("}\n"):
