@@ -191,7 +191,7 @@ class Order:
         """
         compared, self._handed_over = self._counterfactual, True
         if compared is not None:
-            self._counterfactual = Counterfactual(compared.price_id, output=0, k=0, fixed=0, retrieved=0, sent=0)
+            self._counterfactual = Counterfactual.empty(compared.price_id)
         return compared
 
     def attach(self, error: RagkitError) -> None:

@@ -95,9 +95,7 @@ class Generation:
                 completion = await provider.complete(timed)
             else:
                 completion = await self._stream(provider, timed, meter, on_text)
-            meter.usage, meter.estimated = completion.usage, False
-            meter.lane, meter.request_id = completion.lane, completion.request_id
-            meter.reported_pico = completion.reported_pico
+            meter.answered(completion)
             return completion, own
 
         return Call(model.provider, model.id, run, "repair" if repair else "generate", request.lane, before)

@@ -150,8 +150,7 @@ class Keeper:
 
         async def run(meter: Meter, left: float) -> Completion:
             completion = await provider.complete(replace(request, timeout=left))
-            meter.usage, meter.estimated, meter.lane = completion.usage, False, completion.lane
-            meter.request_id, meter.reported_pico = completion.request_id, completion.reported_pico
+            meter.answered(completion)
             return completion
 
         call = Call(model.provider, model.id, run, "warm", request.lane, admit)
@@ -163,5 +162,4 @@ class Keeper:
         """Compared with a system that keeps nothing warm: its cost is a negative saving."""
         parts = self._parts
         price_id = parts.catalogue.resolve(parts.settings.baseline.model)
-        nothing = Counterfactual(price_id, output=0, k=0, fixed=0, retrieved=0, sent=0)
-        return Order(parts.payer(Account(tenant), parts.clock()), uuid.uuid4().hex, nothing)
+        return Order(parts.payer(Account(tenant), parts.clock()), uuid.uuid4().hex, Counterfactual.empty(price_id))

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragkit.caching.prefix import Taken
+from ragkit.caching.taken import Taken
 from ragkit.calls.attempt import Attempt
 from ragkit.calls.parts import PATIENCE, RetryingEmbedder, RetryingReranker
 from ragkit.checkout import Order, checkout
@@ -322,7 +322,7 @@ class Ragkit:
     def _order(self, query: Query, *, compared: bool = True, purchase: str = "") -> Order:
         parts, baseline = self._parts, self._settings.baseline
         price_id = parts.catalogue.resolve(baseline.model)
-        unseen = Counterfactual(price_id, baseline.output_tokens, k=0, fixed=0, retrieved=0, sent=0)
+        unseen = Counterfactual.empty(price_id, baseline.output_tokens)
         payer = parts.payer(query.account, parts.clock(), query.max_cost_pico)
         counterfactual = unseen if compared else None
         return Order(payer, purchase or uuid.uuid4().hex, counterfactual, named=bool(purchase))

@@ -48,6 +48,11 @@ class Counterfactual:
     prefix: int = 0
     tier: Tier = "extractive"
 
+    @classmethod
+    def empty(cls, price_id: str, output: int = 0) -> Counterfactual:
+        """Of a question that nothing has been found or sent for; without output, of what nobody would have bought."""
+        return cls(price_id, output, k=0, fixed=0, retrieved=0, sent=0)
+
 
 @dataclass(frozen=True, slots=True)
 class Step:

@@ -62,14 +62,14 @@ class CloudStorage:
         """Write an object, over one of this name."""
         bucket, name = split(uri)
         query = {"uploadType": "media", "name": name}
-        await self._ask("POST", f"/upload/storage/v1/b/{bucket}/o", uri, params=query, content=content)
+        await self._ask("POST", f"/upload/storage/v1/b/{bucket}/o", uri, query, content)
 
     async def names(self, prefix: str) -> list[str]:
         """All objects whose names begin so."""
         bucket, begin = split(prefix)
         query, found = {"prefix": begin}, list[str]()
         while True:
-            page = read_object((await self._ask("GET", f"/storage/v1/b/{bucket}/o", prefix, params=query)).text)
+            page = read_object((await self._ask("GET", f"/storage/v1/b/{bucket}/o", prefix, query)).text)
             found += [f"{SCHEME}{bucket}/{item['name']}" for item in page.get("items") or ()]
             if not page.get("nextPageToken"):
                 return found
@@ -94,11 +94,13 @@ class CloudStorage:
         except UNREADABLE as error:
             raise malformed(NAME, f"a file that cannot be read, {uri}: {clean(error, '')}") from error
 
-    async def _ask(self, method: str, path: str, uri: str, **more: Any) -> httpx2.Response:
+    async def _ask(
+        self, method: str, path: str, uri: str, query: Mapping[str, str], content: bytes | None = None
+    ) -> httpx2.Response:
         try:
             headers = {**await self._token.headers(), "content-type": JSONL}
             response = await self._http.request(
-                method, self._base_url + path, headers=headers, timeout=timeouts(SECONDS), **more
+                method, self._base_url + path, params=query, content=content, headers=headers, timeout=timeouts(SECONDS)
             )
         except httpx2.HTTPError as error:
             raise lost(NAME, error) from error

@@ -32,6 +32,16 @@ NOT_IN_BATCHES = ("automatic_continuation", "automatic_function_calling", "servi
 """What steers the SDK's own loop around a call, which a batch has not."""
 
 
+def http_options(http: httpx2.AsyncClient, base_url: str | None) -> dict[str, Any]:
+    """How the SDK calls: nothing is tried again behind our back, and an upload may take its time."""
+    return {
+        "httpx_async_client": http,
+        "base_url": base_url,
+        "timeout": UPLOAD_MILLISECONDS,
+        "retry_options": {"attempts": 1},
+    }
+
+
 class GeminiBatches:
     """Batches by the official SDK, for keys of the Gemini API."""
 
@@ -40,13 +50,7 @@ class GeminiBatches:
         key = require_key(key, self.name, "GEMINI_API_KEY")
         genai = import_sdk("google.genai", "gemini", "Gemini")
         self._http = http or httpx2.AsyncClient(follow_redirects=True)
-        options = {
-            "httpx_async_client": self._http,
-            "base_url": base_url,
-            "timeout": UPLOAD_MILLISECONDS,
-            "retry_options": {"attempts": 1},
-        }
-        self._client = genai.Client(api_key=key, http_options=options)
+        self._client = genai.Client(api_key=key, http_options=http_options(self._http, base_url))
         self._errors = GeminiErrors(self.name, key, genai.errors)
 
     @classmethod

@@ -43,6 +43,35 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class Bills:
+    """What several jobs hold and cost."""
+
+    jobs: tuple[Report, ...] = ()
+
+    @property
+    def held_pico(self) -> int:
+        return sum(job.held_pico for job in self.jobs)
+
+    @property
+    def cost_pico(self) -> int | None:
+        """What was bought by these jobs so far; None as soon as a part of it is unknown."""
+        costs = [job.cost_pico for job in self.jobs]
+        return None if None in costs else sum(cost for cost in costs if cost is not None)
+
+    @property
+    def money(self) -> str:
+        """For people."""
+        cost = "unknown" if self.cost_pico is None else f"${format_usd(self.cost_pico)}"
+        return f"cost {cost}, held ${format_usd(self.held_pico)}"
+
+    @property
+    def usd(self) -> dict[str, str | None]:
+        """For machines: decimal strings of dollars."""
+        cost = None if self.cost_pico is None else format_usd(self.cost_pico)
+        return {"held_usd": format_usd(self.held_pico), "cost_usd": cost}
+
+
+@dataclass(frozen=True, slots=True)
 class Quote:
     """What a batch would cost: at most, probably, and probably without the batch lane or without its shared prefix."""
 

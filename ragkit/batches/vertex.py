@@ -15,7 +15,7 @@ import httpx2
 
 from ragkit.batch import Limits, Line, Progress, Progressing, Result
 from ragkit.batches.cloud_storage import SCHEME, CloudStorage, GoogleToken
-from ragkit.batches.gemini import FINAL, PAGE, PROGRESS, UPLOAD_MILLISECONDS
+from ragkit.batches.gemini import FINAL, PAGE, PROGRESS, http_options
 from ragkit.batches.reading import completed, refused
 from ragkit.errors import ConfigError, ProviderError
 from ragkit.nouns import Request
@@ -50,18 +50,12 @@ class VertexBatches:
         self.name, self.limits = "gemini", LIMITS
         genai = import_sdk("google.genai", "gemini", "Gemini")
         self._http = http or httpx2.AsyncClient(follow_redirects=True)
-        options = {
-            "httpx_async_client": self._http,
-            "base_url": base_url,
-            "timeout": UPLOAD_MILLISECONDS,
-            "retry_options": {"attempts": 1},
-        }
         self._client = genai.Client(
             vertexai=True,
             project=vertex.project,
             location=vertex.location,
             credentials=vertex.credentials,
-            http_options=options,
+            http_options=http_options(self._http, base_url),
         )
         self._errors = GeminiErrors(self.name, "", genai.errors)
         self._storage = CloudStorage(GoogleToken(vertex.credentials), self._http, storage_url)

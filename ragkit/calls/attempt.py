@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from ragkit.nouns import EventKind, Lane, Usage
+from ragkit.nouns import Completion, EventKind, Lane, Usage
 
 T = TypeVar("T")
 
@@ -72,6 +72,11 @@ class Meter:
     reported_pico: int | None = None
     committed: bool = False
     abandoned: bool = False
+
+    def answered(self, completion: Completion) -> None:
+        """An answer tells what it cost itself."""
+        self.usage, self.estimated, self.lane = completion.usage, False, completion.lane
+        self.request_id, self.reported_pico = completion.request_id, completion.reported_pico
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ragkit.batches.job import Item
-from ragkit.batches.report import Report
+from ragkit.batches.report import Bills
 from ragkit.errors import RagkitError
 from ragkit.money import format_usd
 
@@ -32,13 +32,12 @@ class Foreseen:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(Bills):
     """A run: the jobs it worked on, and how many chunks got a context by now. `error` stopped it early.
 
     Documents are searchable by their own words whatever became of this.
     """
 
-    jobs: tuple[Report, ...] = ()
     given: int = 0
     error: RagkitError | None = None
 
@@ -55,16 +54,6 @@ class Placed:
     @property
     def failed(self) -> int:
         return sum(item.state == "failed" for item in self._items())
-
-    @property
-    def held_pico(self) -> int:
-        return sum(job.held_pico for job in self.jobs)
-
-    @property
-    def cost_pico(self) -> int | None:
-        """What was bought by these jobs so far; None as soon as a part of it is unknown."""
-        costs = [job.cost_pico for job in self.jobs]
-        return None if None in costs else sum(cost for cost in costs if cost is not None)
 
     @property
     def reason(self) -> str:
@@ -87,8 +76,7 @@ def context_to_json(found: Foreseen | Placed) -> dict[str, Any]:
         "outdated": found.outdated,
         "failed": found.failed,
         "reason": found.reason,
-        "held_usd": format_usd(found.held_pico),
-        "cost_usd": None if found.cost_pico is None else format_usd(found.cost_pico),
+        **found.usd,
     }
 
 
@@ -98,10 +86,9 @@ def context_text(found: Foreseen | Placed) -> list[str]:
         lane = "at batch price, " if found.batch else ""
         money = f"${format_usd(found.expected_pico)}, at most ${format_usd(found.most_pico)} (this much is held)"
         return [f"contexts for {found.chunks:,} chunks, {found.tokens:,} tokens: {lane}about {money} (estimated)"]
-    cost = "unknown" if found.cost_pico is None else f"${format_usd(found.cost_pico)}"
     lines = [
         f"contexts: {found.given:,} chunks got one, {found.waiting:,} wait for theirs, {found.failed:,} failed;"
-        f" cost {cost}, held ${format_usd(found.held_pico)}"
+        f" {found.money}"
     ]
     if found.outdated:
         lines.append(f"{found.outdated:,} contexts were {OUTDATED}")

@@ -57,8 +57,7 @@ async def classify(
 
     async def run(meter: Meter, seconds: float) -> Completion:
         completion = await provider.complete(replace(request, timeout=min(seconds, PATIENCE)))
-        meter.usage, meter.estimated, meter.lane = completion.usage, False, completion.lane
-        meter.request_id, meter.reported_pico = completion.request_id, completion.reported_pico
+        meter.answered(completion)
         return completion
 
     call = Call(model.provider, model.id, run, "classify", request.lane, admit)

@@ -54,12 +54,12 @@ def build_ladder(settings: Settings, catalogue: Catalogue, at: datetime) -> Ladd
     if wanted == "extractive":
         return Ladder((EXTRACTIVE,), "[answer] model is extractive: sentences are copied at no cost")
     if wanted != "auto":
-        return Ladder((_model(wanted, None, settings, catalogue, at),), f"[answer] model is {wanted}")
+        return Ladder((named_model(wanted, None, settings, catalogue, at),), f"[answer] model is {wanted}")
     named = _named_tiers(settings)
     provider = next((name for name in USUAL if getattr(settings.providers, name).usable), None)
     if provider is not None:
         named = {rung: f"{provider}/{USUAL[provider][rung]}" for rung in RUNGS} | named
-    models = tuple(_model(name, rung, settings, catalogue, at) for rung, name in _in_order(named))
+    models = tuple(named_model(name, rung, settings, catalogue, at) for rung, name in _in_order(named))
     return Ladder((EXTRACTIVE, *models), _why(provider, named))
 
 
@@ -71,7 +71,7 @@ def classifier_of(settings: Settings, catalogue: Catalogue, at: datetime) -> Cla
     wanted = settings.routing.classifier
     if not wanted:
         return None
-    model = replace(_model(wanted, None, settings, catalogue, at, ("generate", "decide")), effort="none")
+    model = replace(named_model(wanted, None, settings, catalogue, at, ("generate", "decide")), effort="none")
     by_name = model.price_id is None
     decides = model.id.endswith(SUFFIX) if by_name else catalogue.model(model.price_id or "").kind == "decide"
     if decides:
@@ -101,7 +101,7 @@ def _tier(settings: Settings, rung: str) -> TierSettings:
     return tier
 
 
-def _model(
+def named_model(
     name: str,
     rung: str | None,
     settings: Settings,
@@ -109,6 +109,11 @@ def _model(
     at: datetime,
     kinds: tuple[Kind, ...] = ("generate",),
 ) -> Model:
+    """A model by its name, PROVIDER/MODEL, on a rung or by itself.
+
+    Raises `ConfigError` for what names none, or none of these kinds, and for a retired one; `UnpricedModel` for one
+    without a price.
+    """
     provider, slash, model_id = name.partition("/")
     if not slash or not model_id:
         raise ConfigError(f"'{name}' names no model: write PROVIDER/MODEL, as in anthropic/claude-haiku-5-5")

@@ -5,19 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ragkit.batches.report import Report
+from ragkit.batches.report import Bills
 from ragkit.errors import RagkitError
-from ragkit.money import format_usd
 
 
 @dataclass(frozen=True, slots=True)
-class Followed:
+class Followed(Bills):
     """The jobs that a run worked on, how many chunks got a vector by now, and how many wait for theirs.
 
     `error` stopped it early; chunks are searchable by their words whatever became of this.
     """
 
-    jobs: tuple[Report, ...] = ()
     given: int = 0
     waiting: int = 0
     error: RagkitError | None = None
@@ -28,16 +26,6 @@ class Followed:
         final = (item for job in self.jobs for item in job.items if item.state in ("answered", "failed"))
         return tuple(dict.fromkeys(item.reason for item in final if item.reason))
 
-    @property
-    def held_pico(self) -> int:
-        return sum(job.held_pico for job in self.jobs)
-
-    @property
-    def cost_pico(self) -> int | None:
-        """What was bought by these jobs so far; None as soon as a part of it is unknown."""
-        costs = [job.cost_pico for job in self.jobs]
-        return None if None in costs else sum(cost for cost in costs if cost is not None)
-
 
 def vectors_to_json(found: Followed) -> dict[str, Any]:
     """The part `vectors` of `ragkit ingest --json`; money is a decimal string of dollars."""
@@ -46,17 +34,12 @@ def vectors_to_json(found: Followed) -> dict[str, Any]:
         "given": found.given,
         "waiting": found.waiting,
         "reasons": list(found.reasons),
-        "held_usd": format_usd(found.held_pico),
-        "cost_usd": None if found.cost_pico is None else format_usd(found.cost_pico),
+        **found.usd,
     }
 
 
 def vectors_text(found: Followed) -> list[str]:
     """The same in lines for people."""
-    cost = "unknown" if found.cost_pico is None else f"${format_usd(found.cost_pico)}"
-    lines = [
-        f"vectors: {found.given:,} chunks got one, {found.waiting:,} wait for theirs;"
-        f" cost {cost}, held ${format_usd(found.held_pico)}"
-    ]
+    lines = [f"vectors: {found.given:,} chunks got one, {found.waiting:,} wait for theirs; {found.money}"]
     lines += [f"no vectors: {reason}" for reason in found.reasons]
     return [*lines, "next: ragkit ingest --collect"] if found.waiting else lines
