@@ -1,10 +1,7 @@
 """kill -9 at every step of a batch: each question is billed once, at half price, and nothing stays held."""
 
-import json
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,14 +9,10 @@ from typing import Any
 
 import pytest
 
-import forks
 from ragkit import Ragkit
-from ragkit.budget import Budget
-from ragkit.ledgers import open_ledger
-from ragkit.money import PICO_PER_USD
-from ragkit.window import parse_window
 from ragkit_eval.twin.fixture import RunningTwin, running_twin
-from tests.integration.batch_world import DONE, QUESTIONS, answered, held, ingest, invoiced, receipts, settings, urls
+from tests.integration.batch_world import QUESTIONS, answered, held, ingest, invoiced, receipts, settings, urls
+from tests.integration.kills import Child, bought_once, kill, limit
 
 CHILD = Path(__file__).with_name("batch_child.py")
 MODELS = ("anthropic/claude-haiku-5-5", "openai/gpt-6-luna", "gemini/gemini-3.8-flash", "vertex/gemini-3.8-flash")
@@ -39,12 +32,6 @@ STEPS = (
 )
 QUICK = {(MODELS[0], "planned"), (MODELS[0], "settled"), *((model, "sent") for model in MODELS)}
 """Those that the default suite runs: the others are slow only in that they are many."""
-CREATES = {
-    "anthropic": "/v1/messages/batches",
-    "openai": "/v1/batches",
-    "gemini": ":batchGenerateContent",
-    "vertex": "/batchPredictionJobs",
-}
 
 
 def cases() -> Iterator[Any]:
@@ -55,33 +42,9 @@ def cases() -> Iterator[Any]:
             yield pytest.param(model, action, step, nth, marks=marks, id=f"{model.partition('/')[0]}-{step}")
 
 
-class Child:
-    """Orders to a process that carries each out in a fork."""
-
-    def __init__(self, script: Path = CHILD) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, str(script)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=forks.environment(),
-        )
-
-    def run(self, **order: Any) -> int:
-        assert self.process.stdin is not None and self.process.stdout is not None
-        print(json.dumps(order), file=self.process.stdin, flush=True)
-        return int(self.process.stdout.readline())
-
-    def close(self) -> None:
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self.process.stdin.close()
-        self.process.stdout.close()
-        self.process.wait(10)
-
-
 @pytest.fixture(scope="module")
 def child() -> Iterator[Child]:
-    child = Child()
+    child = Child(CHILD)
     yield child
     child.close()
 
@@ -109,28 +72,12 @@ async def test_killed_at_a_step_each_question_is_billed_once(
     shutil.copytree(index, folder)
     await limit(folder, twin, model)
 
-    def run(what: str, fail: str = "", nth: int = 1) -> int:
-        place = {"folder": str(folder), "urls": urls(twin), "model": model}
-        return child.run(action=what, step=fail, nth=nth, now=twin.clock.now().isoformat(), **place)
+    kill(child.at(twin, folder, model=model), twin, "submit", (action, step, nth))
 
-    if action == "collect":
-        assert run("submit") == 0
-        twin.clock.advance(DONE)
-    assert run(action, step, nth) == -signal.SIGKILL
-    if action == "submit":
-        assert run("submit") == 0
-        twin.clock.advance(DONE)
-    assert run("collect") == 0
-
-    provider = model.partition("/")[0]
-    created = [it for it in twin.requests if it.method == "POST" and it.path.endswith(CREATES[provider])]
-    assert len(created) == 1
     assert len(answered(twin)) == len(set(answered(twin))) == len(QUESTIONS)
-    assert {line.lane for line in twin.invoice.lines} == {"batch"}
     kept = await receipts(folder)
     assert len(kept) == len(QUESTIONS)
-    assert sum(it.cost_pico or 0 for it in kept) == invoiced(twin) > 0
-    assert await held(folder) == 0
+    await bought_once(twin, folder, model.partition("/")[0], kept)
 
 
 @pytest.mark.parametrize(("step", "nth", "answers"), [("asking", 2, 3), ("asked live", 1, 2), ("asked live", 3, 2)])
@@ -142,12 +89,9 @@ async def test_killed_on_the_live_lane_no_question_is_paid_for_twice(
     shutil.copytree(index, folder)
     await limit(folder, twin, model)
 
-    def run(fail: str, nth: int) -> int:
-        place = {"folder": str(folder), "urls": urls(twin), "model": model}
-        return child.run(action="live", step=fail, nth=nth, now=twin.clock.now().isoformat(), **place)
-
-    assert run(step, nth) == -signal.SIGKILL
-    assert run("", 1) == 0
+    run = child.at(twin, folder, model=model)
+    assert run("live", step, nth) == -signal.SIGKILL
+    assert run("live") == 0
     assert len([it for it in twin.requests if it.path.endswith("/v1/messages")]) == len(QUESTIONS)
     kept = await receipts(folder)
     assert len(kept) == len({it.id for it in kept}) == len(QUESTIONS)
@@ -160,10 +104,3 @@ async def test_killed_on_the_live_lane_no_question_is_paid_for_twice(
     assert report.cost_pico == invoiced(twin)
     lost = [it for it in report.items if it.state == "failed"]
     assert all("not asked a second time" in it.reason and it.answer is not None for it in lost)
-
-
-async def limit(folder: Path, twin: RunningTwin, model: str) -> None:
-    """A budget, so that what is held can be seen."""
-    ledger = open_ledger(settings(folder, urls(twin), model))
-    await ledger.set_budget(Budget("tenant", "default", parse_window("month", "UTC"), PICO_PER_USD, "refuse"))
-    await ledger.aclose()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import Any
 import pytest
 
 from ragkit_eval.twin.fixture import RunningTwin, running_twin
-from tests.integration.batch_world import DONE, answered, held, invoiced, receipts, urls
+from tests.integration.batch_world import answered, receipts
 from tests.integration.context_world import FLASH, HAIKU, INTRODUCTION, LUNA, MANUAL, chunks_of, opened, write
-from tests.integration.test_batch_kill import CREATES, Child, limit
+from tests.integration.kills import Child, bought_once, kill, limit
 
 SCRIPT = Path(__file__).with_name("context_child.py")
 STEPS = (
@@ -86,18 +85,8 @@ async def test_killed_at_a_step_each_context_is_bought_once_and_arrives(
     shutil.copytree(index, folder)
     await limit(folder, twin, HAIKU)
 
-    def run(what: str, fail: str = "", nth: int = 1) -> int:
-        place = {"folder": str(folder), "urls": urls(twin), "model": model}
-        return child.run(action=what, step=fail, nth=nth, now=twin.clock.now().isoformat(), **place)
-
-    if action == "collect":
-        assert run("start") == 0
-        twin.clock.advance(DONE)
-    assert run(action, step, nth) == -signal.SIGKILL
-    if action == "start":
-        assert run("start") == 0
-        twin.clock.advance(DONE)
-    assert run("collect") == 0
+    run = child.at(twin, folder, model=model)
+    kill(run, twin, "start", (action, step, nth))
     assert run("start") == 0, "nothing is left to be asked for"
 
     async with opened(folder, twin, model) as rag:
@@ -105,11 +94,7 @@ async def test_killed_at_a_step_each_context_is_bought_once_and_arrives(
         jobs = rag.batches.jobs()
     assert all(chunk.context == INTRODUCTION and MANUAL[chunk.start : chunk.end] == chunk.text for chunk in chunks)
     assert [report.job.state for report in jobs] == ["done"]
-    created = [it for it in twin.requests if it.method == "POST" and it.path.endswith(CREATES[model.partition("/")[0]])]
-    assert len(created) == 1
     assert len(answered(twin)) == len(set(answered(twin))) == len(chunks)
-    assert {line.lane for line in twin.invoice.lines} == {"batch"}
     kept = await receipts(folder)
     assert len(kept) == len(chunks)
-    assert sum(it.cost_pico or 0 for it in kept) == invoiced(twin) > 0
-    assert await held(folder) == 0
+    await bought_once(twin, folder, model.partition("/")[0], kept)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,10 +24,9 @@ from ragkit_eval.twin.faults import Fault
 from ragkit_eval.twin.fixture import RunningTwin, running_twin
 from ragkit_ingest.pipeline import IngestOptions
 from ragkit_ingest.report import IngestReport, report_text, report_to_json
-from tests.integration.batch_world import DONE, held, invoiced, receipts, urls
+from tests.integration.batch_world import DONE, held, invoiced, receipts
 from tests.integration.context_world import HAIKU, INTRODUCTION, MANUAL, chunks_of, collect, opened, placed, write
-from tests.integration.test_batch_kill import Child, limit
-from tests.integration.test_context_kill import SCRIPT
+from tests.integration.kills import Child, bought_once, kill, limit
 
 EMBEDDER = {"name": "openai", "dimensions": 64, "lane": "batch"}
 VECTORS: dict[str, Any] = {"embedder": EMBEDDER, "ingest": {"context": "off"}}
@@ -159,7 +157,7 @@ async def test_an_embedder_without_a_batch_lane_is_refused(tmp_path: Path, twin:
 
 @pytest.fixture(scope="module")
 def child() -> Iterator[Child]:
-    child = Child(SCRIPT)
+    child = Child(Path(__file__).with_name("context_child.py"))
     yield child
     child.close()
 
@@ -192,25 +190,14 @@ async def test_killed_at_a_step_each_vector_is_bought_once_and_arrives(
     shutil.copytree(index, folder)
     await limit(folder, twin, HAIKU)
 
-    def run(what: str, fail: str = "", nth: int = 1) -> int:
-        place = {"folder": str(folder), "urls": urls(twin), "model": HAIKU, "sections": VECTORS}
-        return child.run(action=what, step=fail, nth=nth, now=twin.clock.now().isoformat(), **place)
-
-    if action == "collect":
-        assert run("start") == 0
-        twin.clock.advance(DONE)
-    assert run(action, step, nth) == -signal.SIGKILL
-    if action == "start":
-        assert run("start") == 0
-        twin.clock.advance(DONE)
-    assert run("collect") == 0
+    run = child.at(twin, folder, model=HAIKU, sections=VECTORS)
+    kill(run, twin, "start", (action, step, nth))
     assert run("start") == 0, "nothing is left to be asked for"
 
     async with opened(folder, twin, **VECTORS) as rag:
         assert await (await rag.store()).pending_dense("default", 10) == ()
         jobs = [report for report in rag.batches.jobs() if report.job.state != "refused"]
     assert [report.job.state for report in jobs] == ["done"]
-    assert len([it for it in twin.requests if it.method == "POST" and it.path.endswith("/batches")]) == 1
     kept = await bought(folder)
     assert len(kept) == len(twin.invoice.lines) > 0
-    assert sum(it.cost_pico or 0 for it in kept) == invoiced(twin) and await held(folder) == 0
+    await bought_once(twin, folder, "openai", kept)
