@@ -66,7 +66,8 @@ class Index:
         contexts, vectors = self._contexts(account), self._vectors(account)
         async with self._writable(options, account.tenant, roots) as (store, replaced):
             price = None if metered is None else metered.price
-            price = price if vectors is None else vectors.price
+            if vectors is not None and vectors.asks:
+                price = vectors.price
             destination = Destination(store, account.tenant, metered or embedder, price, replaced, contexts, vectors)
             settings = self._parts.settings.ingest
             report = await ingest(paths, destination, settings=settings, options=options, progress=progress)
@@ -89,14 +90,13 @@ class Index:
         run, metered, store = ContextRun(self._parts, account), self._metered(account), await self.store()
         waiting = await run.collect(store)
         report, vectors = IngestReport(context=run.placed), self._vectors(account)
-        if vectors is None:
-            destination = Destination(store, account.tenant, metered or self._parts.embedder)
-            report = await embed(destination, report, progress, but=waiting)
-        else:
+        if vectors is not None and vectors.asks:
             await vectors.collect(store, waiting)
-            report = replace(report, vectors=vectors.followed)
+        else:
+            destination = Destination(store, account.tenant, metered or self._parts.embedder, vectors=vectors)
+            report = await embed(destination, report, progress, but=waiting)
         await store.optimize()
-        return _billed(report, metered)
+        return _billed(replace(report, vectors=None if vectors is None else vectors.followed), metered)
 
     async def verify(self, *, repair: bool) -> Reconciliation:
         store = await self.store()
@@ -197,12 +197,15 @@ class Index:
         return run
 
     def _vectors(self, account: Account) -> VectorRun | None:
-        """Who asks for vectors by batch, if the settings want that."""
-        if self._parts.settings.embedder.lane == "standard":
+        """Who asks for vectors by batch where the settings want that, and takes them where they once did."""
+        settings, embedder = self._parts.settings, self._parts.embedder
+        wants = settings.embedder.lane == "batch"
+        if not wants and (embedder is None or embedder.price_id is None):
             return None
+        from ragkit.batches.journal import FILE_NAME
         from ragkit.vectors.service import VectorRun
 
-        return VectorRun(self._parts, account)
+        return VectorRun(self._parts, account) if wants or (settings.store.path / FILE_NAME).exists() else None
 
     def _metered(self, account: Account) -> MeteredEmbedder | None:
         """Who buys vectors of documents; those of an embedder on this machine are not bought."""

@@ -57,8 +57,11 @@ class Contexts(Protocol):
 class Vectors(Protocol):
     """Who makes vectors in place of the embedder, some time later."""
 
-    async def start(self, store: Store, but: Collection[str]) -> None:
-        """Ask for what the index lacks, without the documents `but`."""
+    async def start(self, store: Store, but: Collection[str]) -> frozenset[str] | None:
+        """Ask for what the index lacks, without the documents `but`; None where nothing is left to the embedder.
+
+        Otherwise the documents that wait for theirs.
+        """
         ...
 
 
@@ -67,8 +70,8 @@ class Destination:
     """Where documents go, and who turns them into vectors; `price` prices what the embedder bills, None: unknown.
 
     `replaced` are the records of the index whose place the store is to take: documents keep their names, versions and
-    what was given for them. Without `contexts` chunks get none;
-    without `vectors` the embedder is asked at once.
+    what was given for them. Without `contexts` chunks get none; without `vectors` the embedder is asked at once for
+    all that lacks some.
     """
 
     store: Store
@@ -155,8 +158,10 @@ async def embed(
     """Make the vectors that are missing, or ask for them; the report with what the embedder did."""
     embedder = destination.embedder
     if destination.vectors is not None:
-        await destination.vectors.start(destination.store, but)
-        return report
+        under_way = await destination.vectors.start(destination.store, but)
+        if under_way is None:
+            return report
+        but = {*but, *under_way}
     if embedder is None:
         return report
     embedding, written = Embedding(destination.store, destination.tenant, embedder, but), report.added + report.updated

@@ -101,17 +101,22 @@ def wish(model: str, dimensions: int, chunks: Sequence[Chunk], *, shorter: bool)
     return Asked(Request(prompt, embedder, NO_SCHEMA, 0, lane="batch"), Route(embedder, 0.0, WHY), (), (), None)
 
 
-def waiting(journal: Journal, tenant: str) -> frozenset[tuple[str, str]]:
-    """Name and context of the chunks whose vectors are under way: asked for, or paid for and not in the index yet.
+def under_way(journal: Journal, tenant: str) -> tuple[Chunk, ...]:
+    """The chunks, by name and context, whose vectors are asked for, or paid for and not in the index yet.
 
     Those that failed count until their job is over: then it is remembered what must not be asked for again.
     """
-    found = set[tuple[str, str]]()
+    found: dict[tuple[str, str], Chunk] = {}
     for job in journal.open_jobs(tenant, "vectors"):
         items = [item for item in journal.all_items(job.id) if item.state != "answered" or _undelivered(item)]
         for asked in journal.asked(items):
-            found.update((chunk.id, chunk.context) for chunk in asked.request.prompt.selected)
-    return frozenset(found)
+            found.update((identity(chunk), chunk) for chunk in asked.request.prompt.selected)
+    return tuple(found.values())
+
+
+def identity(chunk: Chunk) -> tuple[str, str]:
+    """What a vector belongs to: a chunk with the context that it has now."""
+    return chunk.id, chunk.context
 
 
 def name_of(model: str, dimensions: int, text: str) -> str:

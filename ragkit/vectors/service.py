@@ -18,7 +18,7 @@ from ragkit.errors import ConfigError
 from ragkit.nouns import Account, Chunk, Usage
 from ragkit.parts import Parts
 from ragkit.store import Store
-from ragkit.vectors.kind import USELESS, Vectors, name_of, waiting, wish
+from ragkit.vectors.kind import USELESS, Vectors, identity, name_of, under_way, wish
 from ragkit.vectors.report import Followed
 
 PROVIDERS = ("openai",)
@@ -30,19 +30,25 @@ MOST_TOKENS = 100_000
 class VectorRun:
     """One run over an index, for the account that pays; `followed` tells what it did.
 
-    Raises `ConfigError` for an embedder without a batch lane.
+    `asks` says that it asks for what is lacking. Otherwise the lane was changed, and it only sees to its end what was
+    asked for before. Raises `ConfigError` for an embedder without a batch lane.
     """
 
     def __init__(self, parts: Parts, account: Account, env: Env | None = None) -> None:
-        self.followed = Followed()
+        self.followed: Followed | None = None
+        self.asks = parts.settings.embedder.lane == "batch"
         self._parts = parts
         self._account = account
         self._env = env or Env(now=parts.clock)
-        self._embedder, self._price_id = _embedder(parts)
+        if self.asks:
+            _embedder(parts)
 
-    async def start(self, store: Store, but: Collection[str]) -> None:
-        """Continue what is under way, and ask for what is lacking, without the documents `but`."""
-        await self._work(store, but, Lane.advance)
+    async def start(self, store: Store, but: Collection[str]) -> frozenset[str] | None:
+        """Continue what is under way, and ask for what is lacking, without the documents `but`.
+
+        The documents that wait for their vectors; None where all that lack some do.
+        """
+        return await self._work(store, but, Lane.advance if self.asks else Lane.collect)
 
     async def collect(self, store: Store, but: Collection[str]) -> None:
         """Take what has come, and ask for what is lacking."""
@@ -50,9 +56,10 @@ class VectorRun:
 
     def price(self, usage: Usage) -> int:
         """What a usage would cost today, in pico-dollars."""
-        return self._parts.catalogue.cost(usage, self._price_id, at=self._env.now(), lane="batch").pico
+        _, price_id = _embedder(self._parts)
+        return self._parts.catalogue.cost(usage, price_id, at=self._env.now(), lane="batch").pico
 
-    async def _work(self, store: Store, but: Collection[str], step: Step) -> None:
+    async def _work(self, store: Store, but: Collection[str], step: Step) -> frozenset[str] | None:
         async def at_hand() -> Store:
             return store
 
@@ -62,24 +69,26 @@ class VectorRun:
             reports, error = await bench.work(jobs, step)
             # Whoever looks again and again must not ask again each time for what fails each time.
             stuck = step is Lane.collect and not kind.given and any(map(_failed, reports))
-            entered = () if stuck else await self._enter(store, bench.journal, but)
+            entered = () if stuck or not self.asks else await self._enter(store, bench.journal, but)
             more, later = await bench.work(entered, Lane.advance)
-            under_way = await bench.journal.run(lambda it: waiting(it, tenant))
-            self.followed = Followed((*reports, *more), kind.given, len(under_way), error or later)
+            left = await bench.journal.run(lambda it: under_way(it, tenant))
+        if self.asks or reports:
+            self.followed = Followed((*reports, *more), kind.given, len(left), error or later)
+        return None if self.asks else frozenset(chunk.document_id for chunk in left)
 
     async def _enter(self, store: Store, journal: JournalThread, but: Collection[str]) -> tuple[Job, ...]:
         """Write a job down for all that is lacking and not under way, in one step."""
         tenant = self._account.tenant
         # Looked at before and after: what another run takes in between is neither lacking nor under way any more.
-        before = await journal.run(lambda it: waiting(it, tenant))
+        before = await journal.run(lambda it: frozenset(map(identity, under_way(it, tenant))))
         marks = await journal.run(lambda it: it.marks(tenant))
         pending = [(it, self._mark(it, marks)) for it in await store.pending_dense(tenant, EVERYTHING, but)]
         job = Job(uuid.uuid4().hex[:16], self._account, self._env.now(), k=0, kind="vectors")
 
         def enter(it: Journal) -> tuple[Job, ...]:
             with it.turn():
-                settled = before | waiting(it, tenant)
-                fresh = [it for it in pending if it[1] != USELESS and (it[0].id, it[0].context) not in settled]
+                settled = before.union(map(identity, under_way(it, tenant)))
+                fresh = [it for it in pending if it[1] != USELESS and identity(it[0]) not in settled]
                 if not fresh:
                     return ()
                 it.add_job(job, ())
@@ -96,13 +105,14 @@ class VectorRun:
         """What is remembered of its text, mostly nothing."""
         if not marks:
             return None
+        embedder, price_id = _embedder(self._parts)
         text = index_text(chunk.title, chunk.section, chunk.text, chunk.context)
-        return marks.get(name_of(self._price_id, self._embedder.dimensions, text))
+        return marks.get(name_of(price_id, embedder.dimensions, text))
 
     def _asked(self, chunks: Sequence[Chunk]) -> Asked:
-        length = self._embedder.dimensions
-        shorter = length != self._parts.catalogue.model(self._price_id).dimensions
-        return wish(self._price_id, length, chunks, shorter=shorter)
+        embedder, price_id = _embedder(self._parts)
+        shorter = embedder.dimensions != self._parts.catalogue.model(price_id).dimensions
+        return wish(price_id, embedder.dimensions, chunks, shorter=shorter)
 
 
 def _embedder(parts: Parts) -> tuple[Embedder, str]:

@@ -26,6 +26,7 @@ async def work(order: dict[str, Any]) -> None:
         if settings.embedder.lane == "batch":
             vectors = VectorRun(rag.parts, Account(), env)
             await (vectors.start if order["action"] == "start" else vectors.collect)(store, ())
+            assert vectors.followed is not None
             error = vectors.followed.error
         else:
             run = ContextRun(rag.parts, Account(), env)

@@ -25,7 +25,7 @@ from ragkit.window import parse_window
 from ragkit_eval.twin.faults import Fault
 from ragkit_eval.twin.fixture import RunningTwin, running_twin
 from ragkit_ingest.report import report_to_json
-from tests.integration.batch_world import DONE, invoiced, receipts
+from tests.integration.batch_world import DONE, held, invoiced, receipts
 from tests.integration.context_world import INTRODUCTION, LUNA, MANUAL, chunks_of, collect, opened, placed, write
 
 EMBEDDER = {"name": "openai", "dimensions": 64, "lane": "batch"}
@@ -89,6 +89,28 @@ async def test_vectors_that_were_paid_for_and_wait_for_their_place_are_not_bough
         done = followed(await collect(rag))
         assert (done.given, done.waiting) == (wanted, 0)
     assert len(twin.invoice.lines) == bought > 1 and await settled(tmp_path, twin)
+
+
+async def test_vectors_that_are_under_way_are_not_made_at_once_when_the_lane_is_changed(
+    tmp_path: Path, twin: RunningTwin
+) -> None:
+    docs, at_once = write(tmp_path, manual=MANUAL), {**VECTORS, "embedder": {**EMBEDDER, "lane": "standard"}}
+    async with opened(tmp_path, twin, **VECTORS) as rag:
+        wanted = followed(await rag.ingest(docs)).waiting
+    async with opened(tmp_path, twin, **at_once) as rag:
+        write(tmp_path, other=MANUAL.replace("Zephyr", "Boreas"))
+        report = await rag.ingest(docs)
+        live = invoiced(twin)
+        assert followed(report).waiting == wanted and report.cost_pico == live > 0
+        assert len({chunk.document_id for chunk in await (await rag.store()).pending_dense("default", 99)}) == 1
+        twin.clock.advance(DONE)
+        done = await collect(rag)
+        assert (followed(done).given, followed(done).waiting, done.cost_pico) == (wanted, 0, 0)
+        assert await (await rag.store()).pending_dense("default", 9) == ()
+        assert (await collect(rag)).vectors is None
+    lanes = [line.lane for line in twin.invoice.lines]
+    assert invoiced(twin) == live + live // 2 and set(lanes) == {"standard", "batch"}
+    assert await settled(tmp_path, twin) and await held(tmp_path) == 0
 
 
 async def test_what_came_is_applied_though_the_rest_cannot_be_sent_again(tmp_path: Path, twin: RunningTwin) -> None:
