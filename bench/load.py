@@ -170,11 +170,13 @@ def main() -> None:
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 50, 200])
     parser.add_argument("--latency", type=float, default=0.3)
     parser.add_argument("--in-flight", type=int, default=16)
+    parser.add_argument("--compute-processes", type=int, default=1, help="0: questions are computed in a thread")
     parser.add_argument("--litellm", type=Path, help="the program `litellm` of an environment that has its proxy")
     options = parser.parse_args()
+    computing = {"compute_processes": options.compute_processes}
     found: dict[str, Any] = {"key_check_us": {name: round(us, 2) for name, us in key_check().items()}}
     with twin(options.latency) as models:
-        with tempfile.TemporaryDirectory() as folder, serving(Path(folder), models) as url:
+        with tempfile.TemporaryDirectory() as folder, serving(Path(folder), models, **computing) as url:
             asked = questions(url)
             found["ragkit"] = asyncio.run(measure(url, asked, options.latency, options.clients, options.seconds))
         if options.litellm is not None:
@@ -184,7 +186,7 @@ def main() -> None:
             ):
                 asked = chats(url, TOPICS)
                 found["litellm"] = asyncio.run(measure(url, asked, options.latency, options.clients, options.seconds))
-        limits = {"in_flight": options.in_flight, "queue": 2 * options.in_flight, "wait": 5.0}
+        limits = {"in_flight": options.in_flight, "queue": 2 * options.in_flight, "wait": 5.0, **computing}
         with (
             tempfile.TemporaryDirectory() as folder,
             serving(Path(folder), models, **limits) as url,

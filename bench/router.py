@@ -1,6 +1,7 @@
 """What the router is worth: strong calls for 95 % of the strong quality, the gap closed, and its speed.
 
     python bench/router.py --data DATA
+    python bench/router.py --data DATA --divisions 4    new questions only, by other divisions into folds
 
 Five folds at random (new questions of known subjects), then five folds of whole subjects (unknown ones), open tasks by
 a router that has seen none, and questions to documents that were labelled. A curve orders all held out questions
@@ -25,7 +26,7 @@ from ragkit.routing.complexity import Complexity, assess
 from ragkit.routing.cost import Load, Market, Warmth
 from ragkit.routing.file import packaged
 from ragkit.routing.fit import Example, train
-from ragkit.routing.report import Measured, RouterReport, measure, report
+from ragkit.routing.report import Measured, RouterReport, folds, held_out, measure, report
 
 MODELS = (
     Model("claude-haiku-5-5", "anthropic", "small", "claude-haiku-5-5", 1024, "none"),
@@ -39,8 +40,13 @@ MEDIUM = Complexity(0.25, "it needs a medium model")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--divisions", type=int, default=0, help="measure by so many other divisions instead")
     options = parser.parse_args()
     choices = mmlu(options.data)
+    for seed in range(2, 2 + options.divisions):
+        line(measure(f"division {seed}", choices, held_out(choices, folds(choices, seed=seed))))
+    if options.divisions:
+        return
     known = report(choices)
     show("new questions of known subjects", known)
     show("unknown subjects", report(choices, by_group=True))

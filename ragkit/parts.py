@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from ragkit.caches import Caches
 from ragkit.calibration import Calibrations
@@ -37,6 +37,8 @@ from ragkit.routing.rate import rate
 from ragkit.routing.signals import Router
 from ragkit.routing.tiers import Classifier, Ladder, build_ladder, classifier_of
 from ragkit.settings import ProvidersSettings, Settings
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -127,11 +129,8 @@ class Parts:
         Whoever stops waiting for one leaves it to the others, who ask at the same time.
         """
         names = tuple(dict.fromkeys(model.provider for model in models))
-        for name in names:
-            if name not in self._providers:
-                opening = asyncio.to_thread(open_provider, name, self.settings.providers)
-                self._providers[name] = asyncio.create_task(opening)
-        return {name: await asyncio.shield(self._providers[name]) for name in names}
+        opening = {name: self._opening(self._providers, name, open_provider) for name in names}
+        return {name: await asyncio.shield(task) for name, task in opening.items()}
 
     async def warm(self) -> None:
         """Load what a first question would wait for; what cannot be had fails the questions that need it, as ever."""
@@ -143,10 +142,14 @@ class Parts:
 
     async def decider(self, provider: str) -> Decider:
         """The adapter of a provider's decisions endpoint, as `providers` opens those of generators."""
-        if provider not in self._deciders:
-            opening = asyncio.to_thread(open_decider, provider, self.settings.providers)
-            self._deciders[provider] = asyncio.create_task(opening)
-        return await asyncio.shield(self._deciders[provider])
+        return await asyncio.shield(self._opening(self._deciders, provider, open_decider))
+
+    def _opening(
+        self, tasks: dict[str, asyncio.Task[T]], name: str, adapter: Callable[[str, ProvidersSettings], T]
+    ) -> asyncio.Task[T]:
+        if name not in tasks:
+            tasks[name] = asyncio.create_task(asyncio.to_thread(adapter, name, self.settings.providers))
+        return tasks[name]
 
     async def aclose(self) -> None:
         self.caches.close()

@@ -15,8 +15,8 @@ from ragkit.batch import Limits, Line, Progress, Progressing, Result
 from ragkit.batches.reading import completed, refused
 from ragkit.nouns import Completion, Request
 from ragkit.providers import openai_chat, openai_responses
-from ragkit.providers.openai_chat import BASE_URL, address
-from ragkit.providers.sdk import Translator, import_sdk, require_key, timeouts
+from ragkit.providers.openai_chat import address, sdk_client
+from ragkit.providers.sdk import require_key, timeouts
 from ragkit.settings import ProvidersSettings
 
 LIMITS = Limits(requests=50_000, bytes=200 * 1024 * 1024)
@@ -61,9 +61,7 @@ class OpenAIBatches:
         self.name, self.limits = name, LIMITS
         self._endpoint = endpoint
         key = require_key(key, "openai", "OPENAI_API_KEY")
-        sdk = import_sdk("openai", "openai", "OpenAI")
-        self._client = sdk.AsyncOpenAI(api_key=key, base_url=base_url or BASE_URL, max_retries=0, http_client=http)
-        self._errors = Translator(name, key, sdk)
+        self._client, self._errors = sdk_client(name, key, base_url, http)
 
     @classmethod
     def configured(cls, settings: ProvidersSettings, http: httpx2.AsyncClient | None = None) -> OpenAIBatches:

@@ -12,9 +12,9 @@ import httpx2
 
 from ragkit.decide import Rated, Rating
 from ragkit.deciders.reading import read_chances
-from ragkit.providers.openai_chat import BASE_URL, address
+from ragkit.providers.openai_chat import address, sdk_client
 from ragkit.providers.openai_responses import usage_of
-from ragkit.providers.sdk import Translator, import_sdk, require_key, timeouts
+from ragkit.providers.sdk import require_key, timeouts
 from ragkit.providers.wire import read_object, unbilled
 from ragkit.settings import ProvidersSettings
 
@@ -36,9 +36,7 @@ class OpenAIDecisions:
         self.name = name
         self._extra = extra
         key = require_key(key, name, f"{name.upper()}_API_KEY")
-        sdk = import_sdk("openai", name, name)
-        self._client = sdk.AsyncOpenAI(api_key=key, base_url=base_url or BASE_URL, max_retries=0, http_client=http)
-        self._errors = Translator(name, key, sdk)
+        self._client, self._errors = sdk_client(name, key, base_url, http)
 
     async def rate(self, rating: Rating) -> Rated:
         try:

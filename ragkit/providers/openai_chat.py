@@ -57,6 +57,21 @@ OPENAI = Dialect()
 KEY_VARIABLES = {"openai": "OPENAI_API_KEY"}
 
 
+def sdk_client(
+    name: str,
+    key: str,
+    base_url: str | None,
+    http: httpx2.AsyncClient | None,
+    headers: Mapping[str, str] | None = None,
+) -> tuple[Any, Translator]:
+    """The SDK's client, which tries nothing again by itself, and who makes our errors of its. Raises `MissingExtra`."""
+    sdk = import_sdk("openai", "openai", name)
+    client = sdk.AsyncOpenAI(
+        api_key=key, base_url=base_url or BASE_URL, default_headers=headers, max_retries=0, http_client=http
+    )
+    return client, Translator(name, key, sdk)
+
+
 class OpenAIChat:
     """Chat Completions by the official SDK."""
 
@@ -73,11 +88,7 @@ class OpenAIChat:
         self.name = name
         self._dialect = dialect
         key = require_key(key, name, KEY_VARIABLES.get(name, f"RAGKIT_PROVIDERS_{name.upper()}_API_KEY"))
-        sdk = import_sdk("openai", "openai", name)
-        self._client = sdk.AsyncOpenAI(
-            api_key=key, base_url=base_url or BASE_URL, default_headers=headers, max_retries=0, http_client=http
-        )
-        self._errors = Translator(name, key, sdk)
+        self._client, self._errors = sdk_client(name, key, base_url, http, headers)
 
     @classmethod
     def configured(cls, settings: ProvidersSettings, http: httpx2.AsyncClient | None = None) -> OpenAIChat:

@@ -13,8 +13,8 @@ import httpx2
 from ragkit.nouns import CacheTtl, Completion, Request, Stop, Usage
 from ragkit.provider import Piece, Started
 from ragkit.providers.abilities import ability_of, effort_for
-from ragkit.providers.openai_chat import BASE_URL, LANES, TIERS, address
-from ragkit.providers.sdk import Translator, import_sdk, require_key, timeouts
+from ragkit.providers.openai_chat import LANES, TIERS, address, sdk_client
+from ragkit.providers.sdk import require_key, timeouts
 from ragkit.providers.wire import Failure, asked, count, error_of, malformed, nearest_ttl, read_object, rest, unbilled
 from ragkit.settings import ProvidersSettings
 
@@ -37,9 +37,7 @@ class OpenAIResponses:
     ) -> None:
         self.name = name
         key = require_key(key, name, "OPENAI_API_KEY")
-        sdk = import_sdk("openai", "openai", name)
-        self._client = sdk.AsyncOpenAI(api_key=key, base_url=base_url or BASE_URL, max_retries=0, http_client=http)
-        self._errors = Translator(name, key, sdk)
+        self._client, self._errors = sdk_client(name, key, base_url, http)
 
     @classmethod
     def configured(cls, settings: ProvidersSettings, http: httpx2.AsyncClient | None = None) -> OpenAIResponses:

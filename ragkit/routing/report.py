@@ -73,9 +73,9 @@ def report(examples: Sequence[Example], *, scorer: Scorer | None = None, by_grou
     return RouterReport(len(examples), strong, weak, measured, verdict, pays)
 
 
-def folds(examples: Sequence[Example], *, by_group: bool = False, count: int = FOLDS) -> list[int]:
+def folds(examples: Sequence[Example], *, by_group: bool = False, count: int = FOLDS, seed: int = 1) -> list[int]:
     """The fold of each example: at random, or all of a group in one."""
-    return parts_of([example.group if by_group else example.text for example in examples], count, seed=1)
+    return parts_of([example.group if by_group else example.text for example in examples], count, seed)
 
 
 def held_out(

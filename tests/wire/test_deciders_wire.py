@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx2
@@ -28,7 +28,7 @@ from ragkit.errors import (
 )
 from ragkit.nouns import Usage
 from ragkit.settings import ProvidersSettings
-from ragkit_eval.twin import Fault, RunningTwin, start_twin
+from ragkit_eval.twin import Fault, RunningTwin
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -46,19 +46,6 @@ NOTHING = Usage()
 def rating(name: str, **changes: Any) -> Rating:
     return Rating(**{"model": MODELS[name], "instructions": "How hard is it?", "levels": LEVELS, "text": QUESTION,
                      "timeout": 5.0, **changes})  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[RunningTwin]:
-    with start_twin() as twin:
-        yield twin
-
-
-@pytest.fixture
-def twin(running: RunningTwin) -> RunningTwin:
-    running.reset()
-    running.faults.set([])
-    return running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

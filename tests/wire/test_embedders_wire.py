@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import traceback
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,7 +38,7 @@ from ragkit.models import Catalogue
 from ragkit.nouns import Usage
 from ragkit.providers.rest import Rest
 from ragkit.settings import Settings
-from ragkit_eval.twin import Fault, RunningTwin, start_twin
+from ragkit_eval.twin import Fault, RunningTwin
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -63,19 +63,6 @@ def made(name: str, twin: RunningTwin, **embedder: Any) -> Embedder:
     embedded = make_embedder(settings(name, twin.base_url(name), **embedder))
     assert embedded is not None
     return embedded
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[RunningTwin]:
-    with start_twin() as twin:
-        yield twin
-
-
-@pytest.fixture
-def twin(running: RunningTwin) -> RunningTwin:
-    running.reset()
-    running.faults.set([])
-    return running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import traceback
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -35,7 +35,7 @@ from ragkit.rerankers import cohere as cohere_module
 from ragkit.rerankers import voyage as voyage_module
 from ragkit.rerankers.remote import RemoteReranker
 from ragkit.settings import Settings
-from ragkit_eval.twin import Fault, RunningTwin, start_twin
+from ragkit_eval.twin import Fault, RunningTwin
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -81,19 +81,6 @@ def made(name: str, twin: RunningTwin) -> Reranker:
     reranker = make_reranker(settings(name, None if provider == "embedded" else twin.base_url(provider)))
     assert reranker is not None
     return reranker
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[RunningTwin]:
-    with start_twin() as twin:
-        yield twin
-
-
-@pytest.fixture
-def twin(running: RunningTwin) -> RunningTwin:
-    running.reset()
-    running.faults.set([])
-    return running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
