@@ -54,6 +54,11 @@ class Chunk:
     page: int | None = None
     context: str = ""
 
+    def __reduce__(self) -> tuple[type[Chunk], tuple[object, ...]]:
+        """Pickled as a call: what a dataclass does for itself takes ten times as long, for forty chunks a question."""
+        place = (self.start, self.end, self.ordinal, self.tokens, self.title, self.section, self.page)
+        return Chunk, (self.id, self.document_id, self.source, self.text, *place, self.context)
+
 
 @dataclass(frozen=True, slots=True)
 class Sparse:
@@ -73,6 +78,15 @@ class Hit:
     dense_rank: int | None = None
     sparse_score: float | None = None
     dense_score: float | None = None
+
+    def scored(self, score: float) -> Hit:
+        """The same hit with another score; `dataclasses.replace` takes five times as long, for each of forty hits."""
+        return Hit(self.chunk, score, self.sparse_rank, self.dense_rank, self.sparse_score, self.dense_score)
+
+    def __reduce__(self) -> tuple[type[Hit], tuple[object, ...]]:
+        """Pickled as a call, as a chunk is."""
+        ranks = (self.sparse_rank, self.dense_rank, self.sparse_score, self.dense_score)
+        return Hit, (self.chunk, self.score, *ranks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,7 @@ def fuse(candidates: Candidates, *, limit: int) -> tuple[Hit, ...]:
     dense = _Channel([hit.dense_score for hit in candidates.dense])
     weight = DENSE_WEIGHT if candidates.dense else 0.0
     scored = (
-        replace(hit, score=(sparse.share(hit.sparse_score) + weight * dense.share(hit.dense_score)) / (1 + weight))
+        hit.scored((sparse.share(hit.sparse_score) + weight * dense.share(hit.dense_score)) / (1 + weight))
         for hit in merged.values()
     )
     return tuple(sorted(scored, key=_best_first)[:limit])

@@ -38,7 +38,8 @@ class Caller:
         return self
 
 
-def get_service(request: Request) -> Service:
+async def get_service(request: Request) -> Service:
+    """A coroutine: what is none is run in a thread by the framework."""
     service: Service = request.app.state.service
     return service
 

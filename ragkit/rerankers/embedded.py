@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from ragkit.compute import Compute, at_once
 from ragkit.nouns import Hit
@@ -47,4 +46,4 @@ def chances(question: str, hits: Sequence[Hit]) -> list[tuple[int, float]]:
 
 
 def _in_order(hits: Sequence[Hit], ranked: Sequence[tuple[int, float]]) -> tuple[Hit, ...]:
-    return tuple(replace(hits[place], score=chance) for place, chance in ranked)
+    return tuple(hits[place].scored(chance) for place, chance in ranked)

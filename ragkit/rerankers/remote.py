@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ragkit.errors import ProviderError
@@ -88,7 +88,7 @@ class RemoteReranker:
         if scores.keys() != set(range(len(hits))):
             ranked = f"{len(scores)} of {len(hits)} texts"
             raise ProviderError(f"{self._api.provider} ranked {ranked}: choose another reranker", usage=usage)
-        found = tuple(replace(hit, score=scores[place]) for place, hit in enumerate(hits))
+        found = tuple(hit.scored(scores[place]) for place, hit in enumerate(hits))
         return Reranked(found, usage, usage.searches, billed is None)
 
     def _batches(self, question: str, hits: Sequence[Hit]) -> Iterator[Sequence[Hit]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from ragkit.nouns import Hit
 from ragkit.rerank import passage
@@ -34,7 +33,7 @@ def best_of(hits: Sequence[Hit], pieces: Sequence[tuple[int, str]], logits: Sequ
     best = [-math.inf] * len(hits)
     for (place, _), logit in zip(pieces, logits, strict=True):
         best[place] = max(best[place], logit)
-    scored = (replace(hit, score=chance(logit)) for hit, logit in zip(hits, best, strict=True))
+    scored = (hit.scored(chance(logit)) for hit, logit in zip(hits, best, strict=True))
     return tuple(sorted(scored, key=lambda hit: (-hit.score, hit.chunk.id)))
 
 
