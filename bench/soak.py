@@ -86,8 +86,13 @@ async def ask(url: str, soak: Soak, number: int) -> None:
 async def watch(process: psutil.Process, soak: Soak) -> None:
     began = time.monotonic()
     while not soak.over:
-        soak.memory.append((time.monotonic() - began, process.memory_info().rss / 2**20))
+        soak.memory.append((time.monotonic() - began, resident(process) / 2**20))
         await asyncio.sleep(2)
+
+
+def resident(process: psutil.Process) -> int:
+    """Bytes of the service and of the process that computes for it."""
+    return sum(int(it.memory_info().rss) for it in (process, *process.children(recursive=True)))
 
 
 async def run(url: str, process: psutil.Process, soak: Soak, clients: int) -> None:
