@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import chain
+from itertools import chain, compress
 
 from ragkit.nouns import Chunk, Hit
 from ragkit.rerankers.links import LINKS, links
@@ -45,7 +45,7 @@ def signals(question: str, hits: Sequence[Hit]) -> list[list[float]]:
     titles = [read_title(hit.chunk.title) for hit in hits]
     rows = []
     for hit, body, title in zip(hits, bodies, titles, strict=True):
-        found = [(place, said) for place, said in enumerate(body.order) if said in meant]
+        found = [*compress(enumerate(body.order), map(meant.__contains__, body.order))]
         rows.append(_own(wanted, hit, body, title, found) + related(wanted, meant, found, title))
     spread = Counter(chain.from_iterable([body.terms for body in bodies]))
     for row, among in zip(rows, _among(hits, bodies, spread), strict=True):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, compress, count
+from operator import not_
 from typing import Literal
 
 from ragkit.words.memo import Memo
@@ -72,7 +73,8 @@ def lower_tokens(text: str) -> list[str]:
 def _tokens(text: str, table: bytes) -> list[str]:
     found = text.encode("utf-8", "surrogatepass").translate(table).decode("utf-8", "surrogatepass").split()
     if not text.isascii():
-        for place in [place for place, token in enumerate(found) if not token.isascii()][::-1]:
+        # Foreign tokens are few, and every other one is passed over without a step of the interpreter.
+        for place in [*compress(count(), map(not_, map(str.isascii, found)))][::-1]:
             found[place : place + 1] = WORD.findall(found[place])
     return found
 
