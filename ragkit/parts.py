@@ -56,6 +56,8 @@ class Parts:
     classifier: Classifier | None
     caches: Caches
     calibrations: Calibrations
+    regions: Mapping[str, str]
+    """Where providers compute, for those that charge by it."""
     clock: Callable[[], datetime] = utc_now
     compute: Compute = at_once
     _providers: dict[str, asyncio.Task[Provider]] = field(default_factory=dict)
@@ -69,7 +71,7 @@ class Parts:
         """
         prices = settings.prices.file
         catalogue, ledger = Catalogue.of(prices), open_ledger(settings)
-        ladder = build_ladder(settings, catalogue, clock())
+        ladder, regions = build_ladder(settings, catalogue, clock()), _regions(settings)
         return cls(
             settings,
             catalogue,
@@ -78,18 +80,14 @@ class Parts:
             make_embedder(settings),
             make_reranker(settings, compute),
             Retrying(_policy(settings)),
-            Router(settings.routing, ladder.models, catalogue, _regions(settings), clock),
+            Router(settings.routing, ladder.models, catalogue, regions, clock),
             classifier_of(settings, catalogue, clock()),
             Caches(settings, catalogue, ladder, clock),
             Calibrations(catalogue, ledger.counted),
+            regions,
             clock,
             compute,
         )
-
-    @property
-    def regions(self) -> Mapping[str, str]:
-        """Where providers compute, for those that charge by it."""
-        return _regions(self.settings)
 
     def free(self) -> Parts:
         """The same without what is billed beside the answer, for estimates."""

@@ -142,5 +142,7 @@ def _attributes(chunk: Chunk) -> str:
 
 def _one_line(value: str) -> str:
     """An attribute's value: printable, on one line, without the quotation mark that would end it."""
-    plain = "".join(character if character.isprintable() else " " for character in value[:LONGEST_ATTRIBUTE])
+    plain = value[:LONGEST_ATTRIBUTE]
+    if not plain.isprintable():
+        plain = "".join(character if character.isprintable() else " " for character in plain)
     return plain.replace('"', "'")
