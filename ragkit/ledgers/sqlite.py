@@ -2,44 +2,66 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import apsw
 
+from ragkit.budget import Standing
 from ragkit.errors import LedgerError
+from ragkit.ledger import Purchase
+from ragkit.ledgers import limits
+from ragkit.ledgers.glance import Glance
 from ragkit.ledgers.schema import APPEND_ONLY, MIGRATIONS
 from ragkit.ledgers.sql import Options, SqlLedger
 from ragkit.ledgers.worker import Row
+from ragkit.window import micros
 
 BUSY_SECONDS = 5.0
 """How long a process waits for another one's commit before the ledger counts as unreachable."""
 
 
 class SqliteLedger(SqlLedger):
-    """Open with `open_sqlite`."""
+    """A ledger in this file, which is created on first use; nothing is read before that."""
+
+    def __init__(self, file: Path, options: Options) -> None:
+        super().__init__(lambda writes: SqliteSession(file, writes=writes), options)
+        self._glance = Glance(lambda: SqliteSession(file, writes=False, patience=0.0), lambda: micros(options.clock()))
+
+    async def standings(self, purchase: Purchase) -> tuple[Standing, ...]:
+        """Every question asks where its budgets stand, so that this is read at once."""
+        found = self._glance.read(partial(limits.standings, purchase=purchase))
+        if found is None:
+            found = await super().standings(purchase)
+            await asyncio.to_thread(self._glance.open)
+        return found
+
+    async def aclose(self) -> None:
+        self._glance.close()
+        await super().aclose()
 
 
 def open_sqlite(path: Path | str, options: Options | None = None) -> SqliteLedger:
-    """A ledger in this file, which is created on first use; nothing is read before that."""
-    file = Path(path)
-    return SqliteLedger(lambda writes: SqliteSession(file, writes=writes), options or Options())
+    return SqliteLedger(Path(path), options or Options())
 
 
 class SqliteSession:
     """One connection. A file that was moved away or deleted counts as unreachable, since it would swallow money."""
 
-    def __init__(self, path: Path, *, writes: bool) -> None:
+    def __init__(self, path: Path, *, writes: bool, patience: float = BUSY_SECONDS) -> None:
         self._path = path
+        self._patience = patience
         self._begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
         self._waiting = 0.0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = apsw.Connection(str(path))
-            self._connection.set_busy_handler(self._wait)
+            self._connection.set_busy_handler(self._wait if patience else None)
             self._prepare()
             self._inode = path.stat().st_ino
         except (apsw.Error, OSError) as error:
@@ -108,7 +130,7 @@ class SqliteSession:
         if attempt == 0:
             self._waiting = now
         time.sleep(random.uniform(0.0002, 0.001))  # noqa: S311
-        return now - self._waiting < BUSY_SECONDS
+        return now - self._waiting < self._patience
 
 
 def _translated(path: Path, error: Exception) -> LedgerError:
