@@ -2,8 +2,9 @@
 
 `python bench/costpath.py [--questions 3000] [--memory FOLDER] [--disk FOLDER]`. The ledger is the real one, its file in
 a folder that is kept in memory, so that no disk is written or synced; `--disk` measures the same on one. Three nested
-budgets apply and three models are weighed. Beside the clock on the wall stands the processor's time of all threads,
-which other work on the machine disturbs less.
+budgets apply and three models are weighed. `writes` is the part of `hold` and `settle` in which the question waits for
+the ledger's transaction, from handing it over until it is told that it is committed; `rest` is the whole without it.
+Beside the clock on the wall stands the processor's time of all threads, which other work on the machine disturbs less.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ import random
 import statistics
 import tempfile
 import time
+from collections.abc import Awaitable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar, cast
 
 from ledger import LIMIT, NESTED
 
@@ -23,7 +27,8 @@ from ragkit import load_settings
 from ragkit.budget import Budget
 from ragkit.calls.attempt import Attempt
 from ragkit.checkout import Order
-from ragkit.nouns import Account, Chunk, Prompt, Query, Request, Usage
+from ragkit.ledger import Hold, Ledger, Purchase
+from ragkit.nouns import Account, Chunk, Prompt, Query, Receipt, Request, Usage
 from ragkit.parts import Parts
 from ragkit.prompt import render
 from ragkit.route import decide
@@ -33,12 +38,14 @@ from ragkit.savings import Counterfactual
 from ragkit.structured import answer_schema
 from ragkit.window import parse_window
 
-STAGES = ("classify", "decide", "budgets", "hold", "price", "settle", "whole")
+STAGES = ("classify", "decide", "budgets", "hold", "price", "settle", "whole", "writes", "rest")
 BAR = 1.0
 MEMORY = Path("/dev/shm")
 """Where Linux keeps files in memory."""
 WARM = 200
+T = TypeVar("T")
 Spent = tuple[float, float]
+"""Seconds on the wall's clock and of the processor."""
 COMPARED = Counterfactual("claude-opus-5-5", 300, k=40, fixed=400, retrieved=9_000, sent=1_200)
 WORDS = """pump motor filter bearing warranty pressure housing cable noise frost compare explain why how long must be
 replaced covers lasts maker hours operation when it was delivered and what the difference between both means""".split()  # noqa: SIM905
@@ -53,6 +60,35 @@ def now() -> tuple[float, float]:
     return time.perf_counter(), time.process_time()
 
 
+class Watched:
+    """The ledger, and how long its caller waited for what it writes."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.standings, self.release = ledger.standings, ledger.release
+        self.waited: Spent = (0.0, 0.0)
+
+    async def hold(self, purchase: Purchase) -> Hold:
+        return await self._watch(self._ledger.hold(purchase))
+
+    async def settle(self, hold: Hold, receipt: Receipt, *more: Hold) -> None:
+        await self._watch(self._ledger.settle(hold, receipt, *more))
+
+    async def _watch(self, writing: Awaitable[T]) -> T:
+        began = now()
+        written = await writing
+        self.waited = plus(self.waited, minus(now(), began))
+        return written
+
+
+def plus(one: Spent, other: Spent) -> Spent:
+    return one[0] + other[0], one[1] + other[1]
+
+
+def minus(one: Spent, other: Spent) -> Spent:
+    return one[0] - other[0], one[1] - other[1]
+
+
 async def one(parts: Parts, number: int, question: str, chunks: list[Chunk], prompt: Prompt) -> list[Spent]:
     """The seconds of each stage, in the order of `ragkit.rag`."""
     account = Account(f"tenant-{number % 10}", key=f"key-{number % 50}")
@@ -64,7 +100,9 @@ async def one(parts: Parts, number: int, question: str, chunks: list[Chunk], pro
     market = Market(parts.catalogue, parts.clock(), regions=parts.regions)
     route = decide(parts.ladder.models, signals, market, policy).route
     marks.append(now())
-    order = Order(parts.payer(account, parts.clock()), f"receipt-{number}", COMPARED)
+    ledger = Watched(parts.ledger)
+    payer = replace(parts.payer(account, parts.clock()), ledger=cast("Ledger", ledger))
+    order = Order(payer, f"receipt-{number}", COMPARED)
     await order.pressure()
     marks.append(now())
     await order.admit(Request(prompt, route.model, answer_schema().schema, 1024))
@@ -76,7 +114,9 @@ async def one(parts: Parts, number: int, question: str, chunks: list[Chunk], pro
     marks.append(now())
     await order.close(answered=True)
     marks.append(now())
-    return [(after[0] - before[0], after[1] - before[1]) for before, after in pairwise(marks)]
+    whole = minus(marks[-1], marks[0])
+    stages = [minus(after, before) for before, after in pairwise(marks)]
+    return [*stages, whole, ledger.waited, minus(whole, ledger.waited)]
 
 
 async def measure(folder: Path, questions: int) -> list[list[Spent]]:
@@ -90,8 +130,7 @@ async def measure(folder: Path, questions: int) -> list[list[Spent]]:
     for number in range(questions + WARM):
         question = text(dice.randint(6, 30), dice)
         chunks = [Chunk(str(n), "d", "guide.md", text(180, dice), 0, 1, n, 250) for n in range(5)]
-        spent = await one(parts, number, question, chunks, render(question, chunks))
-        rows.append([*spent, (sum(wall for wall, _ in spent), sum(cpu for _, cpu in spent))])
+        rows.append(await one(parts, number, question, chunks, render(question, chunks)))
     audit = await parts.ledger.audit()
     assert (audit.open_holds, audit.differences) == (0, ())
     await parts.aclose()
@@ -99,7 +138,7 @@ async def measure(folder: Path, questions: int) -> list[list[Spent]]:
 
 
 def show(place: str, rows: list[list[Spent]]) -> None:
-    print(f"{place}: {len(rows):,} questions, one after the other (bar: p99 of the whole {BAR:g} ms without the disk)")
+    print(f"{place}: {len(rows):,} questions, one after the other (bar: p99 {BAR:g} ms without the durable writes)")
     print(f"  {'ms':10} {'p50':>7} {'p99':>7}   {'cpu p50':>7} {'p99':>7}")
     for name, spent in zip(STAGES, zip(*rows, strict=True), strict=True):
         walls, cpus = (statistics.quantiles(its, n=100) for its in zip(*spent, strict=True))
