@@ -7,8 +7,10 @@ import socket
 from typing import Any, cast
 
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
-from ragkit_api.together import Collecting
+from ragkit_api.together import Collecting, Together
 
 
 class Beneath:
@@ -25,6 +27,12 @@ class Beneath:
 
     def is_closing(self) -> bool:
         return "closed" in self.done
+
+    def get_extra_info(self, _: str) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
 
 
 async def test_the_parts_of_a_turn_go_out_as_one() -> None:
@@ -44,6 +52,25 @@ async def test_the_parts_of_a_turn_go_out_as_one() -> None:
     await asyncio.sleep(0)
     assert beneath.done == [b"head body", b"next", b"last", "closed"]
     assert transport.is_closing()
+
+
+async def test_a_complete_reply_does_not_wait_for_the_next_turn() -> None:
+    async def app(_: object, __: object, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    config = uvicorn.Config(app, http=Together, log_config=None)
+    config.load()
+    beneath = Beneath()
+    connection = Together(config, server_state=ServerState(), app_state={})
+    connection.connection_made(cast("asyncio.Transport", beneath))
+    connection.data_received(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+    await asyncio.sleep(0)
+    (reply,) = beneath.done
+    assert isinstance(reply, bytes)
+    assert reply.startswith(b"HTTP/1.1 200")
+    assert reply.endswith(b"ok")
+    connection.shutdown()
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/v1/nothing"])
