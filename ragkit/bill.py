@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ragkit.errors import UnpricedModel
 from ragkit.models import Catalogue
 from ragkit.nouns import Account, Event, Receipt, Saving, Tier, Usage
-from ragkit.savings import Baseline, Counterfactual, Step, price_baseline, split_savings
+from ragkit.savings import NOTHING_ANSWERED, Baseline, Counterfactual, Step, price_baseline, split_savings
 from ragkit.tokens import Size
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ SIMULATED = "simulated: "
 SIMULATED_ID = re.compile(r"^\w+_twin[0-9]")
 """Ids that `ragkit twin` gives its requests."""
 NO_BASELINE = "not compared: no question was answered"
+CALLS = ("generate", "repair")
+"""Kinds of events in which a model is asked for an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,17 @@ class Marks:
     chunks: int = 0
     evidence: int = 0
     size: Size = Size()
+
+
+def is_question(receipt: Receipt) -> bool:
+    """Whether somebody was answered, or a model was asked to; `ragkit.ledgers.rows` says the same in SQL.
+
+    Searches, an ingest's vectors and contexts, prefixes kept warm and what prepares a batch are no questions, and
+    neither is one that failed before a model was asked.
+    """
+    note = receipt.baseline_note
+    compared = note != NO_BASELINE and NOTHING_ANSWERED not in note
+    return compared or any(event.kind in CALLS for event in receipt.events)
 
 
 class Bill:

@@ -130,7 +130,8 @@ class Idempotency(Protocol):
 class Cell:
     """Events of a quarter of an hour that have the rest in common, added up.
 
-    `unknown` of them have no known cost, `simulated` of them a simulation has answered.
+    `unknown` of them have no known cost. `simulated` of them a simulation has answered: `simulated_pico` of what is
+    posted is nobody's money.
     """
 
     at: datetime
@@ -144,13 +145,14 @@ class Cell:
     tokens: int
     posted_pico: int
     simulated: int = 0
+    simulated_pico: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Bill:
     """Receipts of a quarter of an hour and a tenant, added up, with what levers saved on them.
 
-    `refreshes` of the receipts have kept a prefix warm, and answer no question.
+    `others` of the receipts are those of no question (`ragkit.bill.is_question`).
     """
 
     at: datetime
@@ -159,7 +161,7 @@ class Bill:
     overruns: int
     baseline_pico: int
     savings: tuple[tuple[str, int], ...]
-    refreshes: int = 0
+    others: int = 0
 
 
 @dataclass(frozen=True, slots=True)

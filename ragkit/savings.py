@@ -30,6 +30,9 @@ OVERHEAD = {
 }
 """What steps beside the answer are called; they are costs, so their savings are negative."""
 
+NOTHING_ANSWERED = ": 0 in, 0 out (estimated)"
+"""In the note of a baseline of `Counterfactual.empty`: nobody would have bought an answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Counterfactual:

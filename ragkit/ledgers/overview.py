@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ragkit.bill import SIMULATED
-from ragkit.ledgers.rows import Range, read_chosen, refreshes, within
+from ragkit.ledgers.rows import IS_CALL, IS_OTHER, IS_SIMULATED, Range, read_chosen, within
 from ragkit.ledgers.worker import Row, Session
 from ragkit.nouns import Receipt
 from ragkit.savings import FREE_LEVERS
 
 MOST_GROUPS = 100
 WRITTEN = "cache_write_5m + cache_write_30m + cache_write_1h + cache_write_12h"
-CALL = "kind IN ('generate', 'repair')"
 TIER_OF_LEVER = " ".join(f"WHEN '{lever}' THEN '{tier}'" for tier, lever in FREE_LEVERS.items())
 LEVERS = ", ".join(f"'{lever}'" for lever in FREE_LEVERS.values())
 
@@ -50,8 +48,8 @@ def decided(where: str) -> str:
     """
     return f"""WITH asked AS (SELECT id, booked, baseline FROM receipt WHERE {where}),
         spent AS (SELECT receipt, sum(cost) AS cost, count(*) - count(cost) AS unknown, sum(seconds) AS seconds,
-            sum(CASE WHEN {CALL} THEN 1 ELSE 0 END) AS calls, max(CASE WHEN {CALL} THEN ordinal END) AS last,
-            max(CASE WHEN {CALL} AND substr(reason, 1, {len(SIMULATED)}) = '{SIMULATED}' THEN 1 ELSE 0 END)
+            sum(CASE WHEN {IS_CALL} THEN 1 ELSE 0 END) AS calls, max(CASE WHEN {IS_CALL} THEN ordinal END) AS last,
+            max(CASE WHEN {IS_CALL} AND {IS_SIMULATED} THEN 1 ELSE 0 END)
                 AS simulated
             FROM event WHERE {where} AND receipt IS NOT NULL GROUP BY receipt),
         freed AS (SELECT saving.receipt, min(saving.ordinal) AS first FROM saving
@@ -98,8 +96,7 @@ def read_cache_use(session: Session, when: Range) -> tuple[int, tuple[CacheUse, 
     """How many questions there were, and tokens: all of them first, then the prefixes with most calls."""
     where, values = within(when)
     sums = f"coalesce(sum(input), 0), coalesce(sum(cache_read), 0), coalesce(sum({WRITTEN}), 0)"
-    receipts = session.execute(f"SELECT count(*) FROM receipt WHERE {where}", values)[0][0]  # noqa: S608
-    kept = session.execute(f"SELECT count(DISTINCT receipt) {refreshes(where)}", values)[0][0]
+    asked = session.execute(f"SELECT count(*) FROM receipt WHERE {where} AND NOT ({IS_OTHER})", values)[0][0]  # noqa: S608
     inside = f"FROM event WHERE {where} AND receipt IS NOT NULL"
     whole = session.execute(f"SELECT '', count(*), {sums} {inside}", values)
     prefixes = session.execute(
@@ -107,7 +104,7 @@ def read_cache_use(session: Session, when: Range) -> tuple[int, tuple[CacheUse, 
         f" LIMIT {MOST_GROUPS}",
         values,
     )
-    return receipts - kept, tuple(map(_use, (*whole, *prefixes)))
+    return int(asked), tuple(map(_use, (*whole, *prefixes)))
 
 
 def _use(row: Row) -> CacheUse:

@@ -7,11 +7,12 @@ from dataclasses import fields
 from itertools import groupby
 from operator import attrgetter, itemgetter
 
-from ragkit.bill import SIMULATED
+from ragkit.bill import CALLS, NO_BASELINE, SIMULATED
 from ragkit.ledger import Bill, Cell
 from ragkit.ledgers.books import account_from_row, account_to_row
 from ragkit.ledgers.worker import Row, Session
 from ragkit.nouns import Account, Event, Receipt, Saving, Usage
+from ragkit.savings import NOTHING_ANSWERED
 from ragkit.window import QUARTER, from_micros, micros
 
 CLASSES = tuple(field.name for field in fields(Usage))
@@ -26,6 +27,11 @@ INSERT_EVENT = (
 )
 RECEIPT = "id, at, tenant, person, access_key, tags, baseline, baseline_note, price_version"
 TOKENS = "input + cache_read + cache_write_5m + cache_write_30m + cache_write_1h + cache_write_12h + output"
+IS_CALL = f"kind IN ({', '.join(repr(kind) for kind in CALLS)})"
+IS_SIMULATED = f"substr(reason, 1, {len(SIMULATED)}) = '{SIMULATED}'"
+IS_OTHER = f"""(baseline_note = '{NO_BASELINE}' OR baseline_note <> replace(baseline_note, '{NOTHING_ANSWERED}', ''))
+    AND NOT EXISTS (SELECT 1 FROM event WHERE event.receipt = receipt.id AND {IS_CALL})"""  # noqa: S608
+"""Receipts of no question: the opposite of `ragkit.bill.is_question`."""
 Range = tuple[int, int, str | None]
 """Since, until and tenant; None for all tenants."""
 
@@ -89,20 +95,14 @@ def read_cells(session: Session, when: Range) -> tuple[Cell, ...]:
     rows = session.execute(
         f"""SELECT booked / {QUARTER}, tenant, model, lane, kind, coalesce(tier, ''), count(*),
             count(*) - count(cost), sum({TOKENS}), sum(posted),
-            sum(CASE WHEN substr(reason, 1, {len(SIMULATED)}) = '{SIMULATED}' THEN 1 ELSE 0 END)
+            sum(CASE WHEN {IS_SIMULATED} THEN 1 ELSE 0 END), sum(CASE WHEN {IS_SIMULATED} THEN posted ELSE 0 END)
             FROM event WHERE {where} GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6""",  # noqa: S608
         values,
     )
     return tuple(
-        Cell(from_micros(quarter * QUARTER), *names, *map(int, (events, unknown, tokens, posted, simulated)))
-        for quarter, *names, events, unknown, tokens, posted, simulated in rows
+        Cell(from_micros(quarter * QUARTER), tenant, model, lane, kind, tier, *map(int, sums))
+        for quarter, tenant, model, lane, kind, tier, *sums in rows
     )
-
-
-def refreshes(where: str) -> str:
-    """Events of receipts that hold nothing but refreshes of a prefix, of which each may have several."""
-    return f"""FROM event WHERE {where} AND kind = 'warm' AND receipt IS NOT NULL AND NOT EXISTS
-        (SELECT 1 FROM event AS other WHERE other.receipt = event.receipt AND other.kind <> 'warm')"""  # noqa: S608
 
 
 def read_bills(session: Session, when: Range) -> tuple[Bill, ...]:
@@ -113,11 +113,9 @@ def read_bills(session: Session, when: Range) -> tuple[Bill, ...]:
         values,
     )
     saved = {key: tuple((row[2], int(row[3])) for row in rows) for key, rows in groupby(levers, itemgetter(0, 1))}
-    counted = f"count(DISTINCT receipt) {refreshes(where)}"
-    warm = session.execute(f"SELECT booked / {QUARTER}, tenant, {counted} GROUP BY 1, 2", values)
-    kept = {(quarter, tenant): int(number) for quarter, tenant, number in warm}
     bills = session.execute(
-        f"""SELECT booked / {QUARTER}, tenant, count(*), sum(CASE WHEN overrun > 0 THEN 1 ELSE 0 END), sum(baseline)
+        f"""SELECT booked / {QUARTER}, tenant, count(*), sum(CASE WHEN overrun > 0 THEN 1 ELSE 0 END), sum(baseline),
+            sum(CASE WHEN {IS_OTHER} THEN 1 ELSE 0 END)
             FROM receipt WHERE {where} GROUP BY 1, 2 ORDER BY 1, 2""",  # noqa: S608
         values,
     )
@@ -129,9 +127,9 @@ def read_bills(session: Session, when: Range) -> tuple[Bill, ...]:
             int(overruns),
             int(baseline),
             saved.get((quarter, tenant), ()),
-            kept.get((quarter, tenant), 0),
+            int(others),
         )
-        for quarter, tenant, count, overruns, baseline in bills
+        for quarter, tenant, count, overruns, baseline, others in bills
     )
 
 

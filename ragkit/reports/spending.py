@@ -72,7 +72,7 @@ class _Sums:
 
     def add_bill(self, bill: Bill) -> None:
         self.baseline += bill.baseline_pico
-        self.questions += bill.receipts - bill.refreshes
+        self.questions += bill.receipts - bill.others
         self.overruns += bill.overruns
         for lever, pico in bill.savings:
             self.levers[lever] = self.levers.get(lever, 0) + pico

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from ragkit.bill import is_question
 from ragkit.errors import ConfigError, UnpricedModel
 from ragkit.models import Catalogue, ModelSpec
 from ragkit.money import format_usd
@@ -124,7 +125,7 @@ def replay(receipts: Iterable[Receipt], catalogue: Catalogue, change: Change) ->
     again = Replay(catalogue, change)
     questions = events = changed = unknown = actual = other = 0
     for receipt in receipts:
-        questions += 1
+        questions += is_question(receipt)
         for event in receipt.events:
             events += 1
             if event.cost_pico is None:

@@ -19,6 +19,7 @@ from ragkit.errors import BudgetExceeded, RagkitError
 from ragkit.ledgers import open_ledger
 from ragkit.ledgers.sql import SqlLedger
 from ragkit.nouns import Answer, Receipt
+from ragkit.reports.spending import Span, report
 from ragkit.window import Window
 from ragkit_eval.twin.faults import Fault
 from ragkit_eval.twin.fixture import RunningTwin
@@ -99,6 +100,21 @@ def exact(receipt: Receipt | None, twin: RunningTwin) -> None:
     assert receipt is not None
     assert receipt.cost_pico == invoiced(twin)
     assert receipt.saved_pico == sum(saving.pico for saving in receipt.savings)
+
+
+async def test_an_ingest_and_a_search_are_paid_for_and_are_no_questions(tmp_path: Path, twin: RunningTwin) -> None:
+    async with opened(tmp_path, twin, embedder="voyage", reranker="voyage:rerank-3") as rag:
+        await rag.ingest(tmp_path / "docs")
+        await rag.search(QUESTION)
+        await rag.ask(QUESTION)
+    assert len(await booked(tmp_path)) == 3
+    ledger, now = ledger_of(tmp_path), datetime.now(UTC)
+    span = Span(now - timedelta(days=1), now + timedelta(days=1))
+    found = report("kind", await ledger.cells(span.since, span.until), await ledger.bills(span.since, span.until), span)
+    questions, _ = await ledger.cache_use(span.since, span.until)
+    await ledger.aclose()
+    assert (found.total.questions, questions) == (1, 1)
+    assert found.total.spent_pico == invoiced(twin) > 0
 
 
 @pytest.mark.parametrize("embedder", EMBEDDERS)

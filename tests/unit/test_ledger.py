@@ -12,14 +12,17 @@ from pathlib import Path
 import pytest
 
 from postgres import new_schema
+from ragkit.bill import NO_BASELINE, is_question
 from ragkit.budget import Budget, OnExceed, Scope, affordable, pressure
 from ragkit.errors import BudgetExceeded, IdempotencyConflict, LedgerError, RequestInFlight
 from ragkit.ledger import Hold, Purchase, hold_name
 from ragkit.ledgers.overview import CacheUse
 from ragkit.ledgers.sql import Options, SqlLedger
 from ragkit.ledgers.sqlite import open_sqlite
+from ragkit.models import Catalogue
 from ragkit.nouns import Account, Event, Lane, Receipt, Saving, Usage
 from ragkit.reports.spending import Span, report
+from ragkit.reports.whatif import Change, replay
 from ragkit.savings import FREE_LEVERS
 from ragkit.window import parse_window
 from ragkit_api.overview import Decision, decision_of
@@ -549,20 +552,47 @@ def answer_bill(dice: random.Random, number: int, tenant: str) -> Receipt:
     return Receipt(f"r-{number:03}", at, Account(tenant), events, dice.randrange(100), "top model", "prices-1", savings)
 
 
-async def test_refreshes_cost_and_are_no_questions(ledger: SqlLedger) -> None:
-    """Those of one tenant, of which one was tried twice, beside a question that was asked and one that was free."""
-    warm, asked = (Event(kind, "small", Usage(3), 7, 0.1, "r", prefix="p1") for kind in ("warm", "generate"))
-    for number, events in enumerate([(warm,), (warm, warm), (asked,), (), (warm, asked)]):
-        bill = Receipt(f"r-{number}", START, Account("acme"), events, 7, "top model", "prices-1", ())
+ASKED = "top@start: 900 in, 300 out (estimated), all 40 retrieved chunks, no cache, no routing, no batch"
+EMPTY = "top@start: 0 in, 0 out (estimated), all 0 retrieved chunks, no cache, no routing, no batch"
+OTHERS = (
+    (EMPTY, ("warm",)),
+    (EMPTY, ("warm", "warm")),
+    (NO_BASELINE, ("warm",)),
+    (NO_BASELINE, ("embed",)),
+    (NO_BASELINE, ("embed", "rerank")),
+    (NO_BASELINE, ("context",)),
+    (EMPTY, ("embed", "rerank", "classify")),
+)
+"""What keeps a prefix warm, an ingest's vectors and contexts, a search, and what prepares a batch."""
+QUESTIONS = (
+    (ASKED, ()),
+    (ASKED, ("embed",)),
+    (ASKED, ("warm", "store", "generate")),
+    (NO_BASELINE, ("embed", "generate")),
+    ("not compared: no price for the model top", ("repair",)),
+    (EMPTY, ("generate",)),
+)
+"""Answers with and without a call, a failure after one, and such as nothing can be compared with."""
+
+
+async def test_only_what_was_asked_counts_as_a_question(ledger: SqlLedger) -> None:
+    """All of it costs; ingests, searches, refreshes and preparations are told apart from questions."""
+    for number, (note, kinds) in enumerate((*OTHERS, *QUESTIONS)):
+        events = tuple(Event(kind, "small", Usage(3), 7, 0.1, "r", prefix="p1") for kind in kinds)  # type: ignore[arg-type]
+        bill = Receipt(f"r-{number:02}", START, Account("acme"), events, 7, note, "prices-1", ())
         await ledger.settle(await ledger.hold(buy(0, bill.account)), bill)
     span = Span(START - timedelta(hours=1), START + timedelta(hours=1))
     when = (span.since, span.until, "acme")
     (found,) = await ledger.bills(*when)
-    assert (found.receipts, found.refreshes) == (5, 2)
+    assert (found.receipts, found.others) == (len(OTHERS) + len(QUESTIONS), len(OTHERS))
     (line,) = report("tenant", await ledger.cells(*when), [found], span).lines
-    assert (line.questions, line.events, line.spent_pico) == (3, 6, 42)
+    calls = sum(len(kinds) for _, kinds in (*OTHERS, *QUESTIONS))
+    assert (line.questions, line.events, line.spent_pico) == (len(QUESTIONS), calls, 7 * calls)
     questions, (whole, *_) = await ledger.cache_use(*when)
-    assert (questions, whole.calls) == (3, 6)
+    assert (questions, whole.calls) == (len(QUESTIONS), calls)
+    receipts = list(await ledger.receipts(*when))
+    assert [is_question(it) for it in receipts] == [False] * len(OTHERS) + [True] * len(QUESTIONS)
+    assert replay(receipts, Catalogue.load(), Change()).questions == len(QUESTIONS)
 
 
 async def test_sums_of_the_database_are_those_of_its_receipts(ledger: SqlLedger) -> None:
