@@ -71,12 +71,16 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a budget stands for one subject in the current window; `resets` is None where that never happens."""
+    """Where a budget stands for one subject in the current window; `resets` is None where that never happens.
+
+    Budgets count what simulations bill like real money; reports tell how much of `posted_pico` that is.
+    """
 
     charge: Charge
     held_pico: int
     posted_pico: int
     resets: datetime | None
+    simulated_pico: int = 0
 
     @property
     def limit_pico(self) -> int:

@@ -41,6 +41,7 @@ class ForecastBody(BaseModel):
     start: datetime
     end: datetime
     spent_usd: str
+    simulated_usd: str
     forecast_usd: dict[str, Any]
     alerts: list[str]
     history_days: int

@@ -80,6 +80,7 @@ def standing_to_json(standing: Standing) -> dict[str, Any]:
         "window": standing.charge.budget.window.name,
         "limit_usd": format_usd(standing.limit_pico),
         "spent_usd": format_usd(standing.posted_pico),
+        "simulated_usd": format_usd(standing.simulated_pico),
         "held_usd": format_usd(standing.held_pico),
         "left_usd": format_usd(standing.left_pico),
         "resets": standing.resets.isoformat() if standing.resets else None,

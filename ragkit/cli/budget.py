@@ -67,6 +67,7 @@ def list_(store: StoreOption = None, config: ConfigOption = None, as_json: JsonO
         rows = [_budget_to_json(budget) for budget in budgets]
         print_json({"budgets": rows, "standings": [_standing_to_json(standing) for standing in standings]})
         return
+    from ragkit.reports.spending import simulated_note
     from ragkit.reports.table import text_table
 
     if not budgets:
@@ -76,6 +77,9 @@ def list_(store: StoreOption = None, config: ConfigOption = None, as_json: JsonO
     if standings:
         heads = ("subject", "per", "spent", "held", "left", "used", "resets")
         typer.echo("\n" + text_table(heads, [_standing_row(standing) for standing in standings]))
+    for standing in standings:
+        if note := simulated_note(standing.simulated_pico, f"of what {standing.charge.whom} has spent"):
+            typer.echo(f"{note}, but budgets count it")
 
 
 @app.command()
@@ -153,6 +157,7 @@ def _standing_to_json(standing: Standing) -> dict[str, str | None]:
         "whom": standing.charge.whom,
         "window": standing.charge.budget.window.name,
         "spent_usd": format_usd(standing.posted_pico),
+        "simulated_usd": format_usd(standing.simulated_pico),
         "held_usd": format_usd(standing.held_pico),
         "left_usd": format_usd(standing.left_pico),
         "resets": standing.resets.isoformat() if standing.resets else None,

@@ -117,6 +117,8 @@ def what_if(
     models = parse_models(model or (), catalogue)
     change = Change(models, k, None if ttl is None else parse_ttl(ttl), cache=not no_cache)
     found = replay(run(_receipts(settings, _span(since, until, "UTC"), tenant)), catalogue, change)
+    from ragkit.reports.spending import simulated_note
+
     numbers = outcome_to_json(found)
     if as_json:
         print_json(numbers)
@@ -127,6 +129,8 @@ def what_if(
     )
     if found.unknown:
         typer.echo(f"{found.unknown:,} events of unknown cost are left out")
+    if note := simulated_note(found.simulated_pico, "of what it did cost"):
+        typer.echo(note)
 
 
 def _span(since: str, until: str | None, zone: str) -> Span:
@@ -165,14 +169,17 @@ async def _receipts(settings: Settings, span: Span, tenant: str | None) -> list[
 
 def _print_report(found: Report) -> None:
     from ragkit.reports.plot import terminal_bars
-    from ragkit.reports.spending import line_to_json
+    from ragkit.reports.spending import line_to_json, simulated_note
     from ragkit.reports.table import text_table
 
     rows = [line_to_json(line) for line in (*found.lines, found.total)]
     shown = [key for key in rows[0] if key == "group" or any(row[key] for row in rows[:-1])]
+    shown = [key for key in shown if key != "simulated_usd" or found.total.simulated_pico]
     heads = [found.by if key == "group" else key.replace("_usd", " USD").replace("_", " ") for key in shown]
     typer.echo(text_table(heads, [[_cell(row[key]) for key in shown] for row in rows]))
     typer.echo("\n" + terminal_bars(found.lines))
+    if note := simulated_note(found.total.simulated_pico, "of what was spent"):
+        typer.echo("\n" + note)
 
 
 def _cell(value: object) -> str:
@@ -181,6 +188,7 @@ def _cell(value: object) -> str:
 
 def _print_outlook(found: Outlook) -> None:
     from ragkit.money import format_usd
+    from ragkit.reports.spending import simulated_note
 
     low, mid, high = (f"${format_usd(it // 10**8 * 10**8)}" for it in (found.low_pico, found.mid_pico, found.high_pico))
     typer.echo(f"{found.start:%Y-%m-%d %H:%M} to {found.end:%Y-%m-%d %H:%M} UTC")
@@ -192,3 +200,5 @@ def _print_outlook(found: Outlook) -> None:
         typer.echo(f"  limit     ${format_usd(found.limit_pico)} {until}")
     for alert in found.alerts:
         typer.echo(f"  ALERT     {alert}")
+    if note := simulated_note(found.simulated_pico, "of the spending that this is made from"):
+        typer.echo(note)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain
 
 from ragkit.budget import Budget, BudgetChange, Charge, Standing, model_names
 from ragkit.ledger import Purchase
 from ragkit.ledgers.books import Books, Name, account_from_row, budget_from_row, budget_to_row, read_budgets
+from ragkit.ledgers.rows import IS_SIMULATED
 from ragkit.window import bucket, counted_from, from_micros
 
 OPEN = """SELECT h.at, h.tenant, h.person, h.access_key, h.tags, h.model, h.fallbacks, h.lane, h.amount
     FROM open_hold o JOIN hold h ON h.id = o.id"""
-POSTED = """SELECT booked, tenant, person, access_key, tags, model, price_row, lane, sum(posted) FROM event
-    WHERE booked >= ? GROUP BY booked, tenant, person, access_key, tags, model, price_row, lane"""
+WHO = "booked, tenant, person, access_key, tags, model, price_row, lane"
+POSTED = f"SELECT {WHO}, sum(posted) FROM event WHERE booked >= ? GROUP BY {WHO}"  # noqa: S608
+SIMULATED = f"SELECT {WHO}, sum(posted) FROM event WHERE booked >= ? AND {IS_SIMULATED} GROUP BY {WHO}"  # noqa: S608
+Entry = tuple[tuple[Charge, ...], int, int, int]
+"""What is charged, when, and what is held and posted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,8 @@ def all_standings(books: Books) -> tuple[Standing, ...]:
     found = books.session.execute("SELECT DISTINCT scope, subject FROM balance")
     named = {(budget.scope, budget.subject) for budget in in_force(books) if "*" not in budget.subject}
     charges = books.book.charges(sorted(named | set(found)))
-    return tuple(books.standing(charge) for charge in charges)
+    simulated = _simulated(books)
+    return tuple(replace(books.standing(charge), simulated_pico=simulated[charge.name]) for charge in charges)
 
 
 def prune(books: Books) -> None:
@@ -108,20 +115,39 @@ def _differences(books: Books) -> Iterator[str]:
 
 def _sums(books: Books, since: int) -> Iterator[tuple[Name, int, int, int]]:
     """What every balance should be, from the journals alone, of windows that begin at `since` or later."""
-    sums: dict[tuple[Name, int], list[int]] = {}
+    return _added(chain(_holds(books), _postings(books, POSTED, since)), since)
 
-    def add(charges: tuple[Charge, ...], at: int, held: int, posted: int) -> None:
+
+def _simulated(books: Books) -> Counter[Name]:
+    """What simulations have posted in the current windows, from the journals: balances cannot tell it apart."""
+    first = {str(budget.window): counted_from(budget.window, books.now) for budget in in_force(books)}
+    since = min(first.values(), default=books.now)
+    sums: Counter[Name] = Counter()
+    for name, start, _, posted in _added(_postings(books, SIMULATED, since), since):
+        if start >= first.get(name[2], books.now):
+            sums[name] += posted
+    return sums
+
+
+def _holds(books: Books) -> Iterator[Entry]:
+    for at, *who, model, fallbacks, lane, amount in books.session.execute(OPEN):
+        yield books.charges(account_from_row(who), (model, *json.loads(fallbacks)), lane), at, amount, 0
+
+
+def _postings(books: Books, sql: str, since: int) -> Iterator[Entry]:
+    for at, *who, model, price_row, lane, posted in books.session.execute(sql, (since,)):
+        yield books.charges(account_from_row(who), model_names(model, price_row), lane), at, 0, int(posted)
+
+
+def _added(found: Iterable[Entry], since: int) -> Iterator[tuple[Name, int, int, int]]:
+    """By budget and window; held, then posted."""
+    sums: dict[tuple[Name, int], list[int]] = {}
+    for charges, at, held, posted in found:
         for charge in charges:
             window = charge.budget.window
             if window.period != "question" and (start := bucket(window, at)) >= since:
-                name = (charge.budget.scope, charge.subject, str(window))
-                total = sums.setdefault((name, start), [0, 0])
+                total = sums.setdefault((charge.name, start), [0, 0])
                 total[0] += held
                 total[1] += posted
-
-    for at, *who, model, fallbacks, lane, amount in books.session.execute(OPEN):
-        add(books.charges(account_from_row(who), (model, *json.loads(fallbacks)), lane), at, amount, 0)
-    for at, *who, model, price_row, lane, posted in books.session.execute(POSTED, (since,)):
-        add(books.charges(account_from_row(who), model_names(model, price_row), lane), at, 0, int(posted))
     for (name, start), (held, posted) in sums.items():
         yield name, start, held, posted

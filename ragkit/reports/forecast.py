@@ -34,7 +34,7 @@ class Outlook:
     """Four of five times the total is expected between `low_pico` and `high_pico`.
 
     `runs_out` is when the limit is expected to be reached, None where it is not before the window ends. `days` is how
-    much history there was.
+    much history there was. `simulated_pico` of the spending that this is made from is nobody's money.
     """
 
     start: datetime
@@ -48,6 +48,7 @@ class Outlook:
     alerts: tuple[str, ...]
     days: int
     rhythm: str
+    simulated_pico: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +93,9 @@ def outlook(
     rhythm = "weekdays and hours" if len(history.levels) > 1 else "hours" if history.shares != EVEN else "even"
     span = (from_micros(end) - start) / HOUR
     alerts = _alerts(cells, now, limit_pico, span)
-    return Outlook(
-        start, from_micros(end), spent, low, mid, high, limit_pico, runs_out, alerts, len(history.days), rhythm
-    )
+    simulated = sum(cell.simulated_pico for cell in cells if min(start, today - HISTORY) <= cell.at < now)
+    told = (limit_pico, runs_out, alerts, len(history.days), rhythm, simulated)
+    return Outlook(start, from_micros(end), spent, low, mid, high, *told)
 
 
 def _history(cells: Sequence[Cell], today: datetime, now: datetime) -> _History:
@@ -193,6 +194,7 @@ def outlook_to_json(found: Outlook) -> dict[str, Any]:
         "start": found.start.isoformat(),
         "end": found.end.isoformat(),
         "spent_usd": format_usd(found.spent_pico),
+        "simulated_usd": format_usd(found.simulated_pico),
         "forecast_usd": {
             "low": format_usd(found.low_pico),
             "mid": format_usd(found.mid_pico),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ragkit.errors import ConfigError, MissingExtra
 from ragkit.money import format_usd, to_usd
-from ragkit.reports.spending import Line, Report
+from ragkit.reports.spending import Line, Report, simulated_note
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,6 +58,8 @@ def write_png(found: Report, file: Path) -> None:
     saved = [float(to_usd(max(0, line.saved_pico or 0))) if line.spent_pico is not None else 0.0 for line in lines]
     what = "Saved" if found.by == "lever" else "Cost"
     axes.set_title(f"{what} by {found.by}, {found.span.since:%Y-%m-%d} to {found.span.until:%Y-%m-%d}", loc="left")
+    if note := simulated_note(found.total.simulated_pico, "of what was spent"):
+        figure.supxlabel(note, fontsize="small")
     if found.by == "day":
         _draw_days(axes, lines, spent, saved)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
@@ -23,7 +23,10 @@ OF_EVENTS: tuple[By, ...] = ("model", "lane", "kind", "tier")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Sums of a group; None where they cannot be told for it. `unknown` events have no known cost."""
+    """Sums of a group; None where they cannot be told for it. `unknown` events have no known cost.
+
+    `simulated_pico` of what was spent is nobody's money.
+    """
 
     group: str
     spent_pico: int | None = None
@@ -34,6 +37,7 @@ class Line:
     tokens: int | None = None
     unknown: int = 0
     overruns: int = 0
+    simulated_pico: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class _Sums:
     tokens: int = 0
     unknown: int = 0
     overruns: int = 0
+    simulated: int = 0
     levers: dict[str, int] = field(default_factory=dict)
 
     def add_cell(self, cell: Cell) -> None:
@@ -69,6 +74,7 @@ class _Sums:
         self.events += cell.events
         self.tokens += cell.tokens
         self.unknown += cell.unknown
+        self.simulated += cell.simulated_pico
 
     def add_bill(self, bill: Bill) -> None:
         self.baseline += bill.baseline_pico
@@ -79,9 +85,10 @@ class _Sums:
 
     def line(self, group: str, *, of_events: bool = False) -> Line:
         if of_events:
-            return Line(group, self.spent, None, None, None, self.events, self.tokens, self.unknown)
+            known = Line(group, self.spent, events=self.events, tokens=self.tokens, unknown=self.unknown)
+            return replace(known, simulated_pico=self.simulated)
         saved = sum(self.levers.values())
-        numbers = (self.questions, self.events, self.tokens, self.unknown, self.overruns)
+        numbers = (self.questions, self.events, self.tokens, self.unknown, self.overruns, self.simulated)
         return Line(group, self.spent, saved, self.baseline, *numbers)
 
 
@@ -161,6 +168,7 @@ def line_to_json(line: Line) -> dict[str, Any]:
     return {
         "group": line.group,
         "cost_usd": usd(line.spent_pico),
+        "simulated_usd": None if line.spent_pico is None else usd(line.simulated_pico),
         "baseline_usd": usd(line.baseline_pico),
         "saved_usd": usd(line.saved_pico),
         "questions": line.questions,
@@ -181,6 +189,11 @@ def report_to_csv(found: Report) -> str:
         group = row.pop("group")
         writer.writerow({found.by: f"'{group}" if group[:1] in ("=", "+", "-", "@", "\t", "\r") else group, **row})
     return out.getvalue()
+
+
+def simulated_note(pico: int, what: str) -> str:
+    """Says that money is nobody's; empty where all of it is somebody's."""
+    return f"simulated: ${format_usd(pico)} {what} came from simulated providers; nobody pays it" if pico else ""
 
 
 def usd(pico: int | None) -> str | None:

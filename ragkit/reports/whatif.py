@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from ragkit.bill import is_question
+from ragkit.bill import SIMULATED, is_question
 from ragkit.errors import ConfigError, UnpricedModel
 from ragkit.models import Catalogue, ModelSpec
 from ragkit.money import format_usd
@@ -38,7 +38,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Both totals in pico-dollars. `unknown` events had no known cost and count in neither."""
+    """Both totals in pico-dollars. `unknown` events had no known cost and count in neither.
+
+    `simulated_pico` of what it did cost is nobody's money.
+    """
 
     questions: int
     events: int
@@ -46,6 +49,7 @@ class Outcome:
     unknown: int
     actual_pico: int
     changed_pico: int
+    simulated_pico: int = 0
 
 
 class Replay:
@@ -123,7 +127,7 @@ class Replay:
 def replay(receipts: Iterable[Receipt], catalogue: Catalogue, change: Change) -> Outcome:
     """Reprice receipts in the order of their time. Raises `UnpricedModel` for a new model that has no price."""
     again = Replay(catalogue, change)
-    questions = events = changed = unknown = actual = other = 0
+    questions = events = changed = unknown = actual = other = simulated = 0
     for receipt in receipts:
         questions += is_question(receipt)
         for event in receipt.events:
@@ -132,10 +136,11 @@ def replay(receipts: Iterable[Receipt], catalogue: Catalogue, change: Change) ->
                 unknown += 1
                 continue
             actual += event.cost_pico
+            simulated += event.cost_pico if event.reason.startswith(SIMULATED) else 0
             cost = again.cost(event, receipt.at, receipt.account.tenant)
             changed += cost is not None
             other += event.cost_pico if cost is None else cost
-    return Outcome(questions, events, changed, unknown, actual, other)
+    return Outcome(questions, events, changed, unknown, actual, other, simulated)
 
 
 def parse_models(texts: Iterable[str], catalogue: Catalogue) -> dict[str, str]:
@@ -164,6 +169,7 @@ def outcome_to_json(found: Outcome) -> dict[str, Any]:
         "changed_events": found.changed,
         "unknown_costs": found.unknown,
         "actual_usd": format_usd(found.actual_pico),
+        "simulated_usd": format_usd(found.simulated_pico),
         "what_if_usd": format_usd(found.changed_pico),
         "difference_usd": format_usd(found.changed_pico - found.actual_pico),
         "estimated": True,

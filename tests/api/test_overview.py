@@ -55,6 +55,13 @@ def test_routes_and_prefixes_tell_who_answered_why_and_what_is_simulated(start: 
         usage = acme.get("/v1/usage").json()
         prefixes = acme.get("/v1/cache/prefixes").json()
         assert (found["questions"], found["simulated"], usage["simulated_events"]) == (2, 1, 1)
+        cost = answers[0]["receipt"]["cost_usd"]
+        assert usage["total"]["simulated_usd"] == acme.get("/v1/usage/forecast").json()["simulated_usd"] == cost != "0"
+        admin = running.client(running.key("acme", "admin"))
+        with admin:
+            admin.put("/v1/budgets", json={"whom": "tenant", "limit_usd": "5", "per": "total"}).raise_for_status()
+        (standing,) = acme.get("/v1/budgets").json()["standings"]
+        assert (standing["spent_usd"], standing["simulated_usd"]) == (cost, cost)
         assert {(route["tier"], route["questions"]) for route in found["routes"]} == {("small", 1), ("cache", 1)}
         assert [it["receipt_id"] for it in found["latest"]] == [it["receipt"]["id"] for it in reversed(answers)]
         assert found["latest"][1]["reason"] == answers[0]["route"]["reason"]

@@ -30,13 +30,14 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def spent() -> None:
-    """A ledger with two tenants, one question an hour for two days."""
+def spent(request: pytest.FixtureRequest) -> None:
+    """A ledger with two tenants, one question an hour for two days, answered by the twin where the test says so."""
+    reason = getattr(request, "param", "asked")
 
     async def fill() -> None:
         usage = Usage(input=1000, output=100)
         price = Catalogue.load().cost(usage, SONNET, at=datetime.now(UTC))
-        event = Event("generate", SONNET, usage, price.pico, 1.0, "asked", price_row=price.row_id, tier="medium")
+        event = Event("generate", SONNET, usage, price.pico, 1.0, reason, price_row=price.row_id, tier="medium")
         ledger = open_sqlite(".ragkit/ledger.db")
         for hours in range(48):
             at = datetime.now(UTC) - timedelta(hours=hours, minutes=1)
@@ -138,6 +139,21 @@ def test_a_report_as_table_json_csv_and_picture() -> None:
     pytest.importorskip("matplotlib", reason="needs the extra 'plot'")
     run(cost.app, "report", "--plot", "cost.png")
     assert Path("cost.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("spent", "simulated"), [("simulated: asked", True), ("asked", False)], indirect=["spent"])
+@pytest.mark.usefixtures("spent")
+def test_money_of_the_twin_is_labelled_wherever_it_is_shown(simulated: bool) -> None:
+    run(budget.app, "set", "tenant=*", "0.05", "--per", "total")
+    report, ahead, what_if = (run_json(cost.app, word) for word in ("report", "forecast", "what-if"))
+    standings = run_json(budget.app, "list")["standings"]
+    shown = [run(cost.app, word) for word in ("report", "forecast", "what-if")] + [run(budget.app, "list")]
+    assert [("nobody pays it" in text) for text in shown] == [simulated] * 4
+    for it in (report["total"], *report["lines"], what_if, *standings):
+        cost_usd = it.get("cost_usd") or it.get("spent_usd") or it["actual_usd"]
+        assert it["simulated_usd"] == (cost_usd if simulated else "0")
+    assert ahead["simulated_usd"] == (report["total"]["cost_usd"] if simulated else "0")
+    assert {it["spent_usd"] for it in standings} == {"0.096", "0.048"}
 
 
 @pytest.mark.usefixtures("spent")

@@ -595,6 +595,26 @@ async def test_only_what_was_asked_counts_as_a_question(ledger: SqlLedger) -> No
     assert replay(receipts, Catalogue.load(), Change()).questions == len(QUESTIONS)
 
 
+async def test_money_of_simulations_is_told_apart(ledger: SqlLedger, clock: Clock) -> None:
+    """What they bill counts in budgets; standings and sums say how much of it nobody pays."""
+    await ledger.set_budget(budget("tenant", "*", 1000))
+    await ledger.set_budget(Budget("all", "", parse_window("90m"), 1000))
+    spent = ((3, "acme", "simulated: plain"), (5, "acme", "plain"), (7, "globex", "simulated: plain"))
+    for hours, (pico, tenant, reason) in enumerate(spent):
+        clock.now = START + timedelta(hours=hours)
+        events = (replace(event(pico), reason=reason),)
+        await ledger.settle(
+            await ledger.hold(buy(pico, Account(tenant))),
+            Receipt(f"r-{hours}", clock.now, Account(tenant), events, 0, "", ""),
+        )
+    standings = {it.charge.whom: (it.posted_pico, it.simulated_pico) for it in await ledger.all_standings()}
+    assert standings == {"all": (12, 7), "tenant=acme": (8, 3), "tenant=globex": (7, 7)}
+    cells = await ledger.cells(START, START + timedelta(days=1))
+    assert [(it.posted_pico, it.simulated, it.simulated_pico) for it in cells] == [(3, 1, 3), (5, 0, 0), (7, 1, 7)]
+    clock.forward(days=40)
+    assert {it.simulated_pico for it in await ledger.all_standings()} == {0}
+
+
 async def test_sums_of_the_database_are_those_of_its_receipts(ledger: SqlLedger) -> None:
     dice = random.Random(11)
     for number in range(150):

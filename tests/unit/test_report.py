@@ -32,7 +32,19 @@ WORDS = st.sampled_from(["a", "b", ""])
 QUARTERS = st.integers(0, 191).map(lambda number: START + timedelta(minutes=15 * number))
 COUNTS = st.integers(0, 10**6)
 CELLS = st.builds(
-    Cell, QUARTERS, WORDS, WORDS, WORDS, WORDS, WORDS, COUNTS, COUNTS, COUNTS, st.integers(-(10**15), 10**15)
+    Cell,
+    QUARTERS,
+    WORDS,
+    WORDS,
+    WORDS,
+    WORDS,
+    WORDS,
+    COUNTS,
+    COUNTS,
+    COUNTS,
+    st.integers(-(10**15), 10**15),
+    COUNTS,
+    COUNTS,
 )
 SAVINGS = st.lists(st.tuples(WORDS, st.integers(-(10**15), 10**15)), max_size=2, unique_by=lambda it: it[0]).map(tuple)
 BILLS = st.builds(Bill, QUARTERS, WORDS, COUNTS, COUNTS, st.integers(0, 10**15), SAVINGS)
@@ -50,7 +62,7 @@ def lines(by: By, zone: str = "UTC") -> dict[str, Line]:
 @given(st.sampled_from([by for by in BYS if by != "lever"]), st.lists(CELLS), st.lists(BILLS))
 def test_lines_add_up_to_the_total(by: By, cells: list[Cell], bills: list[Bill]) -> None:
     found = report(by, cells, bills, SPAN)
-    parts = ("spent_pico", "events", "tokens", "unknown")
+    parts = ("spent_pico", "simulated_pico", "events", "tokens", "unknown")
     for part in parts if by in OF_EVENTS else (*parts, "saved_pico", "baseline_pico", "questions", "overruns"):
         assert sum(getattr(line, part) for line in found.lines) == getattr(found.total, part)
 
@@ -90,6 +102,7 @@ def test_json_writes_money_as_strings() -> None:
     assert found["lines"][0] == {
         "group": "acme",
         "cost_usd": "2",
+        "simulated_usd": "0",
         "baseline_usd": "10",
         "saved_usd": "2",
         "questions": 2,

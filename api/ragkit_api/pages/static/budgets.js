@@ -67,6 +67,10 @@ function standing(it) {
       { class: "facts" },
       el("dt", {}, "Spent"),
       el("dd", {}, money(it.spent_usd), ` (${percent(spent)})`),
+      Number(it.simulated_usd) > 0 && [
+        el("dt", {}, "Simulated"),
+        el("dd", {}, money(it.simulated_usd), " of it: nobody pays that, but budgets count it"),
+      ],
       el("dt", {}, "Held"),
       el("dd", {}, money(it.held_usd), " for calls under way"),
       el("dt", {}, "Resets"),

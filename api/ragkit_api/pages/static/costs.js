@@ -19,7 +19,7 @@ import {
   tile,
   when,
 } from "./dom.js";
-import { exact, money, pico, rounded, share } from "./money.js";
+import { exact, money, pico, rounded, share, simulatedMoney } from "./money.js";
 
 const HEADS = { lever: "Lever", model: "Model", tier: "Tier", lane: "Lane", kind: "Kind", tenant: "Tenant" };
 
@@ -40,7 +40,12 @@ async function used() {
     show($("tiles"), async () => tiles(await days), used),
     show($("days"), async () => byDay(await days), used),
     days.then(
-      (found) => fill($("labels"), simulated(found.simulated_events, `of ${count(found.total.events)} calls`)),
+      (found) =>
+        fill(
+          $("labels"),
+          simulated(found.simulated_events, `of ${count(found.total.events)} calls`),
+          simulatedMoney(found.total.simulated_usd, "of what was spent"),
+        ),
       () => {},
     ),
   ]);
@@ -211,6 +216,7 @@ function ahead() {
           tile("In four cases of five between", el("span", {}, money(low), " and ", money(high))),
       ),
       found.alerts.map((alert) => notice("warn", alert)),
+      simulatedMoney(found.simulated_usd, "of the spending that this is made from"),
       el("p", { class: "faint" }, badge("estimate"), ` ${grounds(found)}`),
     ];
   });

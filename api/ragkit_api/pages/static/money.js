@@ -1,6 +1,6 @@
 // Dollars as the API writes them, decimal strings, counted in whole pico-dollars. Never a float, but to draw.
 
-import { el } from "./dom.js";
+import { badge, el, notice } from "./dom.js";
 
 const PICO = 10n ** 12n;
 
@@ -46,4 +46,11 @@ export function money(text, kind = "") {
 // Which part of one sum another one is; for shares and lengths only.
 export function share(part, whole) {
   return whole === 0n ? null : Number((part * 1_000_000n) / whole) / 1_000_000;
+}
+
+// Money that a simulation has billed, beside a sum that contains it.
+export function simulatedMoney(text, what) {
+  if (!text || pico(text) === 0n) return null;
+  const said = ` ${what} came from simulated providers: nobody pays it.`;
+  return notice("simulated", badge("simulated", "warn"), " ", money(text), said);
 }
