@@ -250,7 +250,7 @@ def test_budgets_are_set_watched_changed_and_ended(chromium: Chromium, tenant: A
         (standing,) = tenant.get("/v1/budgets")["standings"]
         page.see("left of $0.002", "#standings")
         exact = page.js("[...document.querySelectorAll('.standing data')].map((it) => it.title.slice(1))")
-        assert exact == [standing[it] for it in ("left_usd", "limit_usd", "spent_usd", "held_usd")]
+        assert exact == [standing[it] for it in ("left_usd", "limit_usd", "spent_usd", "simulated_usd", "held_usd")]
         page.click("#rules button")
         page.write("dialog input[inputmode=decimal]", "5")
         page.press("Enter")
