@@ -25,10 +25,10 @@ from pathlib import Path
 
 from ragkit import Ragkit, load_settings
 from ragkit.caching.file import CacheFile
-from ragkit.caching.keeping import Due, Keeping
 from ragkit.caching.line import Kind
 from ragkit.caching.policy import SECONDS, Arrivals, Balance, BreakEven, CachePolicy, Choice, Terms
 from ragkit.caching.prefix import Asked, Prefixes
+from ragkit.caching.refresh_due import Due, Keeping
 from ragkit.caching.versions import Head
 from ragkit.calls.attempt import Attempt
 from ragkit.models import Catalogue

@@ -9,8 +9,8 @@ from datetime import datetime
 
 from ragkit.caching.answers import Answers, Kept, Place, kind_of, normalize, policy_of
 from ragkit.caching.file import FILE_NAME, CacheFile
-from ragkit.caching.keeping import Keeping
 from ragkit.caching.prefix import Asked, Prefixes, prefix_kind, texts_of
+from ragkit.caching.refresh_due import Keeping
 from ragkit.caching.rent import Renting
 from ragkit.caching.semantic import same_question, signature
 from ragkit.caching.taken import Taken

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
-from ragkit.caching.keeping import Due, Entry
+from ragkit.caching.refresh_due import Due, Entry
 from ragkit.calls.attempt import Call, Meter
 from ragkit.checkout import Order, checkout
 from ragkit.errors import RagkitError, Unavailable

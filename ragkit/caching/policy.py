@@ -15,7 +15,7 @@ from itertools import pairwise
 from math import exp, log
 from typing import Protocol
 
-from ragkit.caching.keep import Stay, kept_warm
+from ragkit.caching.refresh_worth import Stay, kept_warm
 from ragkit.nouns import CacheTtl, Usage
 from ragkit.prices.pricing import Band, band_cost
 

@@ -17,10 +17,10 @@ from datetime import UTC, datetime
 
 from ragkit.bound import HIDDEN_TOKENS
 from ragkit.caching.file import CacheFile
-from ragkit.caching.keep import FORGIVEN, LEAST_OUTPUT, TAIL
 from ragkit.caching.line import Kind, Line, Version
 from ragkit.caching.lines import Lines
 from ragkit.caching.policy import LOCAL, BreakEven, CachePolicy, Choice, Terms, terms_of
+from ragkit.caching.refresh_worth import FORGIVEN, LEAST_OUTPUT, TAIL
 from ragkit.caching.rent import TERM, pays, rent_of, rented
 from ragkit.caching.taken import Taken
 from ragkit.caching.versions import Documents, Head, Market, Versions

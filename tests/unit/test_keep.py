@@ -10,11 +10,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ragkit.caching.file import CacheFile
-from ragkit.caching.keep import CLEARLY, LONGEST, Outlook, Stay, kept_warm, outlook, refresh_verdict
-from ragkit.caching.keeping import Keeping
 from ragkit.caching.line import Kind, Line, Version, line_to_json, restore_line
 from ragkit.caching.policy import SECONDS, Arrivals, Balance, Terms, choose_terms
 from ragkit.caching.prefix import Prefixes
+from ragkit.caching.refresh_due import Keeping
+from ragkit.caching.refresh_worth import CLEARLY, LONGEST, Outlook, Stay, kept_warm, outlook, refresh_verdict
 from ragkit.caching.versions import Head
 from ragkit.models import Catalogue
 from ragkit.nouns import CacheTtl, Model, Prefix, Prompt, Request, Schema, Usage

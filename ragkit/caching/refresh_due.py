@@ -11,10 +11,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from ragkit.caching.keep import LEAST_OUTPUT, Verdict, lead_of, refresh_verdict
 from ragkit.caching.line import Kind, Line
 from ragkit.caching.policy import SECONDS
 from ragkit.caching.prefix import Prefixes
+from ragkit.caching.refresh_worth import LEAST_OUTPUT, Verdict, lead_of, refresh_verdict
 from ragkit.nouns import Prompt, Request, Usage
 from ragkit.tokens import estimate_tokens
 
