@@ -84,9 +84,7 @@ class Hit:
         return Hit(self.chunk, score, self.sparse_rank, self.dense_rank, self.sparse_score, self.dense_score)
 
     def __reduce__(self) -> tuple[type[Hit], tuple[object, ...]]:
-        """Pickled as a call, as a chunk is."""
-        ranks = (self.sparse_rank, self.dense_rank, self.sparse_score, self.dense_score)
-        return Hit, (self.chunk, self.score, *ranks)
+        return Hit, (self.chunk, self.score, self.sparse_rank, self.dense_rank, self.sparse_score, self.dense_score)
 
 
 @dataclass(frozen=True, slots=True)
