@@ -63,6 +63,8 @@ def ingest(
 
     if collect and (paths or dry_run or rebuild or meta):
         raise ConfigError("--collect reads no files: leave out what belongs to them")
+    if wait is not None and not collect:
+        raise ConfigError("--wait looks again for what batches bring: give it together with --collect")
     given = tuple(check_given(pairs("--meta", meta).items()).items())
     options = IngestOptions(
         dry_run=dry_run, delete_missing=not no_delete, rebuild=rebuild, metadata=given, collect=collect
