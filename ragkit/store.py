@@ -123,7 +123,10 @@ class Store(Protocol):
         ...
 
     async def set_dense(self, tenant: str, vectors: Sequence[tuple[Chunk, tuple[float, ...]]]) -> int:
-        """Add dense vectors to a tenant's visible chunks; how many. Chunks that were replaced meanwhile are skipped."""
+        """Add dense vectors to a tenant's visible chunks; how many.
+
+        Skipped are chunks that were replaced meanwhile, and those that have another context by now than they come with.
+        """
         ...
 
     async def set_contexts(self, tenant: str, contexts: Sequence[tuple[Chunk, Sparse]]) -> int:

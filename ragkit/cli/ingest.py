@@ -69,7 +69,7 @@ def ingest(
     options = IngestOptions(
         dry_run=dry_run, delete_missing=not no_delete, rebuild=rebuild, metadata=given, collect=collect
     )
-    report = run(_ingest(read_settings(store, tenant, config), paths or [], options, wait))
+    report = run(_ingest(read_settings(store, tenant, config), paths or [], options, wait, quiet=as_json))
     if as_json:
         print_json(report_to_json(report))
     else:
@@ -80,15 +80,21 @@ def ingest(
         raise typer.Exit(PARTIAL_FAILURE)
 
 
-async def _ingest(settings: Settings, paths: list[Path], options: IngestOptions, wait: float | None) -> IngestReport:
+async def _ingest(
+    settings: Settings, paths: list[Path], options: IngestOptions, wait: float | None, *, quiet: bool
+) -> IngestReport:
+    """The last of its rounds; what the others brought is said as it comes, unless quiet."""
     import asyncio
 
     from ragkit.rag import Ragkit
+    from ragkit_ingest.report import report_text
 
     with _bar() as progress:
         async with Ragkit.open(settings) as rag:
             report = await rag.ingest(paths, options=options, progress=progress)
             while wait is not None and options.collect and _waiting(report):
+                if _given(report) and not quiet:
+                    typer.echo(report_text(report))
                 await asyncio.sleep(wait)
                 report = await rag.ingest(paths, options=options, progress=progress)
             return report
@@ -98,6 +104,11 @@ def _waiting(report: IngestReport) -> bool:
     """Whether something is to come; not where an error has to be looked at first."""
     context, vectors = report.context, report.vectors
     return report.first_error is None and any(it is not None and it.waiting for it in (context, vectors))
+
+
+def _given(report: IngestReport) -> int:
+    """What a round brought: chunks that got a context or a vector."""
+    return sum(it.given for it in (report.context, report.vectors) if it is not None)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, replace
 
@@ -29,7 +30,7 @@ async def fill(store: Store, journal: JournalThread, maker: Maker, sources: Coll
     for record in await store.records(maker.tenant):
         if not _wants(record, maker) and record.source not in sources:
             continue
-        wanted = wishes(await store.chunks(maker.tenant, record.id), maker)
+        wanted = await asyncio.to_thread(wishes, await store.chunks(maker.tenant, record.id), maker)
         known = await _known(journal, maker, wanted)
         placed = [_placed(wish.chunk, text) for wish in wanted if (text := known.get(wish.name))]
         given += await store.set_contexts(maker.tenant, placed)
@@ -50,7 +51,7 @@ async def lacking(
 
 async def unknown(journal: JournalThread | None, maker: Maker, chunks: Sequence[Chunk]) -> tuple[Wish, ...]:
     """What is to be bought for the chunks of a document; without a journal nothing was bought before."""
-    wanted = wishes(chunks, maker)
+    wanted = await asyncio.to_thread(wishes, chunks, maker)
     known = await _known(journal, maker, wanted)
     return tuple(wish for wish in wanted if wish.name not in known)
 

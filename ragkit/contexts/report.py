@@ -19,7 +19,7 @@ OTHERS = "billed, kept, and not applied: by the settings another model writes co
 class Foreseen:
     """A dry run: chunks in want of a context, prompt tokens for them, what they will cost and what will be held.
 
-    Nothing waits, and nothing can have gone wrong.
+    Nothing is given, nothing waits, and nothing can have gone wrong.
     """
 
     chunks: int = 0
@@ -27,6 +27,7 @@ class Foreseen:
     expected_pico: int = 0
     most_pico: int = 0
     batch: bool = True
+    given: int = 0
     waiting: int = 0
     error: RagkitError | None = None
 

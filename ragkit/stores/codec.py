@@ -116,6 +116,11 @@ def read_place(payload: Mapping[str, Any]) -> Stored:
     return Stored(ordinal, chunk, document, revision)
 
 
+def is_as_given(payload: Mapping[str, Any], chunk: Chunk) -> bool:
+    """Whether a stored point is this chunk, with the context that it has here."""
+    return read_place(payload).chunk == chunk.id and payload.get(CONTEXT, "") == chunk.context
+
+
 def has_context(payload: Mapping[str, Any], chunk: Chunk) -> bool:
     """Whether there is nothing to do for a stored point: it has the chunk's context, or is another chunk by now."""
     return read_place(payload).chunk != chunk.id or payload.get(CONTEXT, "") == chunk.context

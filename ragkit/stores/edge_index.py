@@ -29,6 +29,7 @@ from ragkit.stores.codec import (
     chunk_ids,
     chunk_payload,
     has_context,
+    is_as_given,
     read_chunk,
     read_place,
     read_record,
@@ -144,15 +145,15 @@ class EdgeIndex:
         return tuple(found)
 
     def set_dense(self, tenant: str, vectors: Sequence[tuple[Chunk, tuple[float, ...]]]) -> int:
-        wanted: dict[UUID, tuple[str, tuple[float, ...]]] = {}
+        wanted: dict[UUID, tuple[Chunk, tuple[float, ...]]] = {}
         self._room.check_points(0, 0, sum(len(vector) for _, vector in vectors))
         for chunk, vector in vectors:
             self._check_dimensions(vector)
             if revision := self._revision(tenant, chunk.document_id):
                 point = chunk_id(record_id(tenant, chunk.document_id), revision, chunk.ordinal)
-                wanted[point] = (chunk.id, vector)
-        present = self._chunks.retrieve(list(wanted), fields=[CHUNK])
-        same = [point.id for point in present if read_place(point.payload).chunk == wanted[point.id][0]]
+                wanted[point] = chunk, vector
+        present = self._chunks.retrieve(list(wanted), fields=[CHUNK, CONTEXT])
+        same = [point.id for point in present if is_as_given(point.payload, wanted[point.id][0])]
         self._chunks.set_dense([(point, wanted[point][1]) for point in same])
         return len(same)
 

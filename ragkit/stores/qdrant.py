@@ -21,6 +21,7 @@ from ragkit.stores.codec import (
     chunk_ids,
     context_payload,
     has_context,
+    is_as_given,
     read_chunk,
     read_place,
     read_record,
@@ -142,14 +143,14 @@ class QdrantStore:
 
     async def set_dense(self, tenant: str, vectors: Sequence[tuple[Chunk, tuple[float, ...]]]) -> int:
         records = await self._committed(tenant, [chunk.document_id for chunk, _ in vectors])
-        wanted: dict[str, tuple[str, tuple[float, ...]]] = {}
+        wanted: dict[str, tuple[Chunk, tuple[float, ...]]] = {}
         for chunk, vector in vectors:
             check_dimensions(self._schema, vector, self._place)
             if record := records.get(chunk.document_id):
                 point = chunk_id(record_id(tenant, record.id), record.revision, chunk.ordinal)
-                wanted[str(point)] = (chunk.id, vector)
-        present = await self._calls.find(self._chunks, tenant, map(UUID, wanted), [CHUNK])
-        same = [str(p.id) for p in present if read_place(p.payload or {}).chunk == wanted[str(p.id)][0]]
+                wanted[str(point)] = chunk, vector
+        present = await self._calls.find(self._chunks, tenant, map(UUID, wanted), [CHUNK, CONTEXT])
+        same = [str(p.id) for p in present if is_as_given(p.payload or {}, wanted[str(p.id)][0])]
         points = [models.PointVectors(id=point, vector={DENSE: list(wanted[point][1])}) for point in same]
         await self._calls.set_vectors(self._chunks, points)
         return len(same)

@@ -83,8 +83,8 @@ class Vectors:
             vectors = _vectors(answer.pop("vectors"))
             made = (f"openai:{asked.request.model.id}", dimensions_of(asked.request))
             if made == (schema.embedder, schema.dimensions):
-                fresh = await _fresh(store, job.account.tenant, asked.request.prompt.selected, vectors)
-                given = await store.set_dense(job.account.tenant, fresh)
+                pairs = list(zip(asked.request.prompt.selected, vectors, strict=True))
+                given = await store.set_dense(job.account.tenant, pairs)
             self.at("filled")
             lost = len(asked.request.prompt.selected) - given
             reason = f"{lost} vectors were {OUTDATED}" if lost else item.reason
@@ -140,16 +140,6 @@ def _undelivered(item: Item) -> bool:
 
 def _asked(journal: Journal, item: Item) -> tuple[Asked, ...]:
     return tuple(journal.asked([item]))
-
-
-async def _fresh(
-    store: Store, tenant: str, chunks: Sequence[Chunk], vectors: Sequence[Vector]
-) -> list[tuple[Chunk, Vector]]:
-    """Those whose chunk still has the context that its vector was made with; the store knows the rest."""
-    now: dict[str, str] = {}
-    for document in dict.fromkeys(chunk.document_id for chunk in chunks):
-        now.update((chunk.id, chunk.context) for chunk in await store.chunks(tenant, document))
-    return [pair for pair in zip(chunks, vectors, strict=True) if now.get(pair[0].id) == pair[0].context]
 
 
 def _vectors(text: str) -> list[Vector]:

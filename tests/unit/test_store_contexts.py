@@ -58,6 +58,18 @@ async def test_a_context_takes_the_vector_that_was_made_without_it(backend: Back
     assert len((await store.search(ask("zebra", dense=NORTH, filters=(("lang", "en"),)))).dense) == 2
 
 
+async def test_a_vector_that_was_made_without_the_context_goes_nowhere(backend: Backend) -> None:
+    store = await backend.open(DENSE)
+    await put(store, "d", ["fox one", "fox two"])
+    before = await store.pending_dense("acme", 10)
+    first = next(chunk for chunk in await store.chunks("acme", "d") if chunk.ordinal == 0)
+    assert await store.set_contexts("acme", [with_context(first, "zebra")]) == 1
+    assert await store.set_dense("acme", [(chunk, NORTH) for chunk in before]) == 1
+    (left,) = await store.pending_dense("acme", 10)
+    assert (left.text, left.context) == ("fox one", "zebra")
+    assert await store.set_dense("acme", [(left, NORTH)]) == 1
+
+
 async def test_a_context_of_a_replaced_or_foreign_chunk_goes_nowhere(backend: Backend) -> None:
     store = await backend.open(LEXICAL)
     await put(store, "d", ["fox one"])
