@@ -50,6 +50,9 @@ class Glance:
         except LedgerError:
             self._drop()
             return None
+        except BaseException:
+            self._drop()  # an open transaction would keep the ledger's log from being written back
+            raise
         finally:
             self._turn.release()
 

@@ -31,7 +31,7 @@ class SqliteLedger(SqlLedger):
 
     def __init__(self, file: Path, options: Options) -> None:
         super().__init__(lambda writes: SqliteSession(file, writes=writes), options)
-        self._glance = Glance(lambda: SqliteSession(file, writes=False, patience=0.0), lambda: micros(options.clock()))
+        self._glance = Glance(lambda: SqliteSession(file, writes=False, waits=False), lambda: micros(options.clock()))
 
     async def standings(self, purchase: Purchase) -> tuple[Standing, ...]:
         """Every question asks where its budgets stand, so that this is read at once."""
@@ -53,15 +53,14 @@ def open_sqlite(path: Path | str, options: Options | None = None) -> SqliteLedge
 class SqliteSession:
     """One connection. A file that was moved away or deleted counts as unreachable, since it would swallow money."""
 
-    def __init__(self, path: Path, *, writes: bool, patience: float = BUSY_SECONDS) -> None:
+    def __init__(self, path: Path, *, writes: bool, waits: bool = True) -> None:
         self._path = path
-        self._patience = patience
         self._begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
         self._waiting = 0.0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = apsw.Connection(str(path))
-            self._connection.set_busy_handler(self._wait if patience else None)
+            self._connection.set_busy_handler(self._wait if waits else None)
             self._prepare()
             self._inode = path.stat().st_ino
         except (apsw.Error, OSError) as error:
@@ -130,7 +129,7 @@ class SqliteSession:
         if attempt == 0:
             self._waiting = now
         time.sleep(random.uniform(0.0002, 0.001))  # noqa: S311
-        return now - self._waiting < self._patience
+        return now - self._waiting < BUSY_SECONDS
 
 
 def _translated(path: Path, error: Exception) -> LedgerError:

@@ -108,6 +108,16 @@ async def test_a_write_under_way_stands_in_nobodys_way(ledger: SqliteLedger, tmp
     assert len(reads) == 1
 
 
+async def test_a_look_that_breaks_leaves_nothing_open(ledger: SqliteLedger, reads: list[str]) -> None:
+    await ledger.standings(ASKED)
+    with pytest.raises(ZeroDivisionError):
+        ledger._glance.read(lambda _: 1 // 0)
+    assert ledger._glance.read(lambda _: True) is None
+    await ledger.standings(ASKED)
+    assert ledger._glance.read(lambda _: True) is True
+    assert len(reads) == 2
+
+
 def test_a_closed_one_is_not_opened_again(tmp_path: Path) -> None:
     glance = Glance(lambda: SqliteSession(tmp_path / "ledger.db", writes=False), lambda: 0)
     glance.close()
