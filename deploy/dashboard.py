@@ -36,11 +36,18 @@ CALLED = '{route=~"/v1/.*|/mcp"}'
 
 COST = "sum(increase(ragkit_cost_usd_total[$__range]))"
 BASELINE = "sum(increase(ragkit_baseline_usd_total[$__range]))"
+DECLINED = 'sum(increase(ragkit_saved_usd{lever="abstained"}[$__range]))'
 INPUT = 'sum(rate(ragkit_tokens_total{kind!="output"}[$__rate_interval]))'
 
 PANELS = (
     Panel("Spent", {"": COST}, "currencyUSD", "stat", 4),
-    Panel("Saved against the baseline", {"": f"1 - {COST} / {BASELINE}"}, "percentunit", "stat", 4),
+    Panel(
+        "Saved against the baseline",
+        {"in all": f"1 - {COST} / {BASELINE}", "of it declined": f"{DECLINED} / {BASELINE}"},
+        "percentunit",
+        "stat",
+        4,
+    ),
     Panel("Questions", {"": "sum(increase(ragkit_questions_total[$__range]))"}, "short", "stat", 4),
     Panel(
         "Events of unknown cost", {"": "sum(increase(ragkit_unknown_cost_events_total[$__range]))"}, "short", "stat", 4

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ragkit.errors import UnpricedModel
 from ragkit.models import Catalogue
 from ragkit.nouns import Account, Event, Receipt, Saving, Tier, Usage
-from ragkit.savings import NOTHING_ANSWERED, Baseline, Counterfactual, Step, price_baseline, split_savings
+from ragkit.savings import CALLS, NOTHING_ANSWERED, Baseline, Counterfactual, Step, price_baseline, split_savings
 from ragkit.tokens import Size
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ SIMULATED = "simulated: "
 SIMULATED_ID = re.compile(r"^\w+_twin[0-9]")
 """Ids that `ragkit twin` gives its requests."""
 NO_BASELINE = "not compared: no question was answered"
-CALLS = ("generate", "repair")
-"""Kinds of events in which a model is asked for an answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,6 +165,11 @@ class Order:
             k, fixed, retrieved = sizes["k"], sizes["fixed"], sizes["retrieved"]
             self._counterfactual = replace(self._counterfactual, k=k, fixed=fixed, retrieved=retrieved, tier="cache")
 
+    def concluded(self, *, abstained: bool) -> None:
+        """The question has its outcome; one without an answer is told apart from a cheap one."""
+        if abstained and self._counterfactual is not None:
+            self._counterfactual = replace(self._counterfactual, abstained=abstained)
+
     @property
     def compared(self) -> Counterfactual | None:
         """What the receipt will be compared with, as far as it is known by now."""

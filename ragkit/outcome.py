@@ -14,6 +14,7 @@ from ragkit.savings import Counterfactual
 from ragkit.streaming import Found, Routed, Said, Tell
 
 REPEATED = "answer cache: the answer was given before, and the documents are still the same"
+EXTRACTIVE_NOTE = "extractive: the answer is copied from the documents, sentence by sentence; no model wrote it"
 ABSTAINED = "The documents do not answer this"
 
 

@@ -24,7 +24,7 @@ from ragkit.evidence import judge
 from ragkit.generate import Generated, Generation, OnText
 from ragkit.index import Index
 from ragkit.nouns import Account, Answer, Hit, Pressure, Query, Request, Route, Turn
-from ragkit.outcome import Outcome, Ready, abstain, answer_of, repeat, told
+from ragkit.outcome import EXTRACTIVE_NOTE, Outcome, Ready, abstain, answer_of, repeat, told
 from ragkit.parts import Parts
 from ragkit.prompt import cache_key, render
 from ragkit.providers.extractive import extract
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from ragkit.batches.service import Batches
     from ragkit_ingest.pipeline import IngestOptions
     from ragkit_ingest.report import IngestReport, Progress
-
-EXTRACTIVE_NOTE = "extractive: the answer is copied from the documents, sentence by sentence; no model wrote it"
 
 
 class Ragkit:
@@ -95,6 +93,7 @@ class Ragkit:
         store = await self._index.store()
         async with checkout(order):
             outcome = await self._produce(query, store, order, clock, tell)
+            order.concluded(abstained=outcome.verified.abstained)
         return answer_of(outcome, order.receipt, clock.seconds)
 
     async def stream(self, query: Query | str) -> AsyncGenerator[Signal | Answer, None]:
@@ -124,6 +123,7 @@ class Ragkit:
                 return replace(made, compared=order.hand_over())
             if isinstance(made, Ready):
                 made = await self._finish(query, made, store, order, clock, None)
+            order.concluded(abstained=made.verified.abstained)
         return answer_of(made, order.receipt, clock.seconds)
 
     async def preview(self, query: Query) -> Ready | None:

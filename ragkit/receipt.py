@@ -9,6 +9,7 @@ from typing import Any
 from ragkit.bill import SIMULATED
 from ragkit.money import format_usd
 from ragkit.nouns import Event, Receipt, Usage
+from ragkit.savings import ABSTAINED
 
 SHOWN_USAGE = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")
 """Classes that every event shows in JSON; the others appear when they were used."""
@@ -103,7 +104,13 @@ def _totals(receipt: Receipt) -> list[str]:
         return [*lines, "  saved     unknown: the cost of a call is not known, so no saving is claimed"]
     share = f" ({saved / receipt.baseline_pico:.1%})" if receipt.baseline_pico else ""
     levers = ", ".join(f"{saving.lever} {_money(saving.pico)}" for saving in receipt.savings)
-    return [*lines, f"  saved     {_money(saved)}{share}" + (f": {levers}" if levers else "")]
+    lines.append(f"  saved     {_money(saved)}{share}" + (f": {levers}" if levers else ""))
+    declined = sum(saving.pico for saving in receipt.savings if saving.lever == ABSTAINED)
+    return (
+        [*lines, f"  declined  {_money(declined)} of it: there is no answer, and none was paid for"]
+        if declined
+        else lines
+    )
 
 
 def _simulated(event: Event) -> bool:

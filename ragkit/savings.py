@@ -20,6 +20,12 @@ from ragkit.tokens import scaled
 
 FREE_LEVERS: dict[Tier, str] = {"cache": "answer cache", "extractive": "extractive", "local": "local"}
 """The levers that replace a paid answer."""
+ABSTAINED = "abstained"
+"""The lever of questions that were declined for nothing: what was not spent on them bought no cheaper answer."""
+UNASKED: dict[str, str] = {**{lever: tier for tier, lever in FREE_LEVERS.items()}, ABSTAINED: ABSTAINED}
+"""Who has answered where no model was asked, by the lever that tells it."""
+CALLS = ("generate", "repair")
+"""Kinds of events in which a model is asked for an answer."""
 OVERHEAD = {
     "repair": "repairs",
     "embed": "embedding",
@@ -39,7 +45,8 @@ class Counterfactual:
     """What a system without levers would have sent: estimates of `ragkit.tokens`, before any tokenizer's factor.
 
     `fixed` is instructions, history and question; `retrieved` all `k` chunks; `sent` those that went out after the
-    prefix; `prefix` the hot documents. `tier` is that of the answer, `output` what the baseline model would write.
+    prefix; `prefix` the hot documents. `tier` is that of the answer, `output` what the baseline model would write;
+    with `abstained` there was no answer.
     """
 
     price_id: str
@@ -50,6 +57,7 @@ class Counterfactual:
     sent: int
     prefix: int = 0
     tier: Tier = "extractive"
+    abstained: bool = False
 
     @classmethod
     def empty(cls, price_id: str, output: int = 0) -> Counterfactual:
@@ -97,19 +105,23 @@ def split_savings(
 ) -> tuple[Saving, ...]:
     """What each lever saved, in the order of the walk, without zeros; adds up to baseline less cost to the last digit.
 
-    All costs must be known.
+    All costs must be known. A question that was declined without a call that cost anything has one lever for all that
+    its answer would have cost; the steps beside it keep theirs.
     """
     answer = _answer_step(steps)
     tokens = _Tokens(what, answer, catalogue)
     whole = Usage(input=tokens.of_baseline(what.fixed + what.retrieved), output=what.output)
     points = [("", catalogue.cost(whole, what.price_id, at=at).pico)]
-    if what.tier != "cache":
+    declined = what.abstained and not any(_known(step.event) for step in steps if step.event.kind in CALLS)
+    if what.tier != "cache" and not declined:
         trimmed = Usage(input=tokens.of_baseline(what.fixed + what.sent), output=what.output)
         points.append(("trimming", catalogue.cost(trimmed, what.price_id, at=at).pico))
-    if answer is None:
+    if declined:
+        points.append((ABSTAINED, 0))
+    elif answer is None:
         points.append((FREE_LEVERS.get(what.tier, "no model call"), 0))
     elif answer.price_id is None:
-        points.append((FREE_LEVERS.get(what.tier, "local"), _known(answer.event)))
+        points.append((FREE_LEVERS.get(answer.event.tier or what.tier, "local"), _known(answer.event)))
     else:
         sent = Usage(input=tokens.of_answer(what.fixed + what.sent), output=what.output)
         points += _priced_walk(sent, answer, answer.price_id, catalogue, at)

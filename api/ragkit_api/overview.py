@@ -15,9 +15,9 @@ from ragkit.bill import SIMULATED
 from ragkit.caching.file import FILE_NAME, CacheFile
 from ragkit.caching.report import CacheReport, cache_report, report_to_json
 from ragkit.ledgers.overview import Served
-from ragkit.nouns import Receipt, Tier
+from ragkit.nouns import Receipt
 from ragkit.reports.spending import usd
-from ragkit.savings import FREE_LEVERS
+from ragkit.savings import ABSTAINED, CALLS, UNASKED
 from ragkit_api.auth import Asking, Caller, get_caller
 from ragkit_api.declared import problems
 from ragkit_api.schemas import Hours, moment
@@ -26,10 +26,10 @@ router = APIRouter(prefix="/v1")
 
 MOST_LINES = 100
 """Lines that are told, the busiest first."""
-TIERS: dict[str, Tier] = {lever: tier for tier, lever in FREE_LEVERS.items()}
-UNASKED: dict[Tier, str] = {
+WHY_UNASKED = {
     "cache": "answered before, and nothing that the answer depends on has changed",
     "extractive": "no model was asked: copied sentences answered, or the evidence was too weak for anybody",
+    ABSTAINED: "no model was asked: nothing was found, or the evidence was too weak for anybody",
 }
 
 
@@ -95,15 +95,20 @@ async def get_prefixes(caller: Asking) -> Any:
 
 
 def decision_of(receipt: Receipt) -> Decision | None:
-    """By its receipt: the last generation made an answer, else a lever that replaced it; None where neither did."""
-    calls = [event for event in receipt.events if event.kind in ("generate", "repair")]
-    free = next((TIERS[saving.lever] for saving in receipt.savings if saving.lever in TIERS), None)
+    """By its receipt: the last generation made an answer, else a lever that replaced it; None where neither did.
+
+    What was declined for nothing is no answer of anybody's, whoever was asked: its tier says so.
+    """
+    calls = [event for event in receipt.events if event.kind in CALLS]
+    levers = [saving.lever for saving in receipt.savings if saving.lever in UNASKED]
+    free = UNASKED[levers[0]] if levers else None
+    declined = ABSTAINED if ABSTAINED in levers else None
     if not calls:
-        return None if free is None else Decision(receipt, free, free, UNASKED.get(free, ""), 0, False)
+        return None if free is None else Decision(receipt, declined or free, free, WHY_UNASKED.get(free, ""), 0, False)
     simulated = any(event.reason.startswith(SIMULATED) for event in calls)
     last = calls[-1]
     reason = last.reason.removeprefix(SIMULATED)
-    return Decision(receipt, last.tier or free or "none", last.model, reason, len(calls), simulated)
+    return Decision(receipt, declined or last.tier or free or "none", last.model, reason, len(calls), simulated)
 
 
 def _sums(group: Served) -> dict[str, Any]:

@@ -169,17 +169,19 @@ async def _receipts(settings: Settings, span: Span, tenant: str | None) -> list[
 
 def _print_report(found: Report) -> None:
     from ragkit.reports.plot import terminal_bars
-    from ragkit.reports.spending import line_to_json, simulated_note
+    from ragkit.reports.spending import declined_note, line_to_json, simulated_note
     from ragkit.reports.table import text_table
 
     rows = [line_to_json(line) for line in (*found.lines, found.total)]
     shown = [key for key in rows[0] if key == "group" or any(row[key] for row in rows[:-1])]
-    shown = [key for key in shown if key != "simulated_usd" or found.total.simulated_pico]
+    parts = {"simulated_usd": found.total.simulated_pico, "declined_usd": found.total.declined_pico}
+    shown = [key for key in shown if parts.get(key, 1)]
     heads = [found.by if key == "group" else key.replace("_usd", " USD").replace("_", " ") for key in shown]
     typer.echo(text_table(heads, [[_cell(row[key]) for key in shown] for row in rows]))
     typer.echo("\n" + terminal_bars(found.lines))
-    if note := simulated_note(found.total.simulated_pico, "of what was spent"):
-        typer.echo("\n" + note)
+    for note in (declined_note(found), simulated_note(found.total.simulated_pico, "of what was spent")):
+        if note:
+            typer.echo("\n" + note)
 
 
 def _cell(value: object) -> str:

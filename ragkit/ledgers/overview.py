@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from ragkit.ledgers.rows import IS_CALL, IS_OTHER, IS_SIMULATED, Range, read_chosen, within
 from ragkit.ledgers.worker import Row, Session
 from ragkit.nouns import Receipt
-from ragkit.savings import FREE_LEVERS
+from ragkit.savings import ABSTAINED, UNASKED
 
 MOST_GROUPS = 100
 WRITTEN = "cache_write_5m + cache_write_30m + cache_write_1h + cache_write_12h"
-TIER_OF_LEVER = " ".join(f"WHEN '{lever}' THEN '{tier}'" for tier, lever in FREE_LEVERS.items())
-LEVERS = ", ".join(f"'{lever}'" for lever in FREE_LEVERS.values())
+TIER_OF_LEVER = " ".join(f"WHEN '{lever}' THEN '{tier}'" for lever, tier in UNASKED.items())
+LEVERS = ", ".join(f"'{lever}'" for lever in UNASKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,8 @@ class CacheUse:
 def decided(where: str) -> str:
     """Receipts of answers: the last generation made it, else the first lever that replaced one, else it is none.
 
+    What was declined for nothing is no answer of anybody's, whoever was asked: its tier says so.
+
     Events and savings are found by the same stretch of time and tenant, which are those of their receipt.
     """
     return f"""WITH asked AS (SELECT id, booked, baseline FROM receipt WHERE {where}),
@@ -52,12 +54,14 @@ def decided(where: str) -> str:
             max(CASE WHEN {IS_CALL} AND {IS_SIMULATED} THEN 1 ELSE 0 END)
                 AS simulated
             FROM event WHERE {where} AND receipt IS NOT NULL GROUP BY receipt),
-        freed AS (SELECT saving.receipt, min(saving.ordinal) AS first FROM saving
+        freed AS (SELECT saving.receipt, min(saving.ordinal) AS first,
+            max(CASE WHEN lever = '{ABSTAINED}' THEN 1 ELSE 0 END) AS declined FROM saving
             JOIN asked ON asked.id = saving.receipt WHERE lever IN ({LEVERS}) GROUP BY saving.receipt),
         decision AS (SELECT asked.id, asked.booked, asked.baseline, coalesce(spent.cost, 0) AS cost,
             coalesce(spent.unknown, 0) AS unknown, coalesce(spent.seconds, 0) AS seconds,
             coalesce(spent.calls, 0) AS calls, coalesce(spent.simulated, 0) AS simulated,
-            coalesce(nullif(event.tier, ''), CASE saving.lever {TIER_OF_LEVER} END, 'none') AS tier,
+            CASE WHEN freed.declined = 1 THEN '{ABSTAINED}'
+                ELSE coalesce(nullif(event.tier, ''), CASE saving.lever {TIER_OF_LEVER} END, 'none') END AS tier,
             coalesce(event.model, CASE saving.lever {TIER_OF_LEVER} END) AS model
             FROM asked LEFT JOIN spent ON spent.receipt = asked.id
             LEFT JOIN event ON event.receipt = asked.id AND event.ordinal = spent.last

@@ -7,12 +7,12 @@ from dataclasses import fields
 from itertools import groupby
 from operator import attrgetter, itemgetter
 
-from ragkit.bill import CALLS, NO_BASELINE, SIMULATED
+from ragkit.bill import NO_BASELINE, SIMULATED
 from ragkit.ledger import Bill, Cell
 from ragkit.ledgers.books import account_from_row, account_to_row
 from ragkit.ledgers.worker import Row, Session
 from ragkit.nouns import Account, Event, Receipt, Saving, Usage
-from ragkit.savings import NOTHING_ANSWERED
+from ragkit.savings import CALLS, NOTHING_ANSWERED
 from ragkit.window import QUARTER, from_micros, micros
 
 CLASSES = tuple(field.name for field in fields(Usage))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragkit.errors import ConfigError, MissingExtra
 from ragkit.money import format_usd, to_usd
-from ragkit.reports.spending import Line, Report, simulated_note
+from ragkit.reports.spending import Line, Report, declined_note, simulated_note
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 EIGHTHS = " ▏▎▍▌▋▊▉█"
-INK, SAVED, GRID = "#1f4e79", "#9fc5e8", "#d9d9d9"
+INK, SAVED, DECLINED, GRID = "#1f4e79", "#9fc5e8", "#e3edf6", "#d9d9d9"
+Parts = Mapping[str, Sequence[float]]
 TALLEST = 20
 """Most bars in a picture; the rest are added up in one."""
 
@@ -44,7 +46,7 @@ def _bar(value: int, top: int, room: int) -> str:
 
 
 def write_png(found: Report, file: Path) -> None:
-    """Spent as bars and, where it is known, what the levers saved on top of them."""
+    """Spent as bars and, where it is known, what the levers saved on top of them; what was declined is apart."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -55,44 +57,60 @@ def write_png(found: Report, file: Path) -> None:
     axes = figure.add_subplot()
     # Pictures are drawn in floats; the numbers written beside the bars are exact.
     spent = [float(to_usd(amount(line))) for line in lines]
-    saved = [float(to_usd(max(0, line.saved_pico or 0))) if line.spent_pico is not None else 0.0 for line in lines]
+    parts = {
+        "saved against the baseline": [_drawn(line, (line.saved_pico or 0) - line.declined_pico) for line in lines],
+        "declined without an answer": [_drawn(line, line.declined_pico) for line in lines],
+    }
     what = "Saved" if found.by == "lever" else "Cost"
     axes.set_title(f"{what} by {found.by}, {found.span.since:%Y-%m-%d} to {found.span.until:%Y-%m-%d}", loc="left")
-    if note := simulated_note(found.total.simulated_pico, "of what was spent"):
-        figure.supxlabel(note, fontsize="small")
+    notes = [declined_note(found), simulated_note(found.total.simulated_pico, "of what was spent")]
+    if any(notes):
+        figure.supxlabel("\n".join(filter(None, notes)), fontsize="small")
     if found.by == "day":
-        _draw_days(axes, lines, spent, saved)
+        _draw_days(axes, lines, spent, parts)
     else:
-        _draw_groups(axes, lines, spent, saved)
+        _draw_groups(axes, lines, spent, parts)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    if any(saved):
-        axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.2)
+    if any(map(any, parts.values())):
+        axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, borderaxespad=0.2)
     try:
         figure.savefig(file, format="png", dpi=150)
     except OSError as error:
         raise ConfigError(f"cannot write {file}: {error}") from error
 
 
-def _draw_days(axes: Axes, lines: Sequence[Line], spent: Sequence[float], saved: Sequence[float]) -> None:
+def _drawn(line: Line, pico: int) -> float:
+    """A part of what was saved, on top of what was spent; none where a bar shows what a lever saved itself."""
+    return float(to_usd(max(0, pico))) if line.spent_pico is not None else 0.0
+
+
+def _draw_days(axes: Axes, lines: Sequence[Line], spent: Sequence[float], parts: Parts) -> None:
     days = [line.group for line in lines]
     axes.bar(days, spent, color=INK, label="spent")
-    if any(saved):
-        axes.bar(days, saved, bottom=spent, color=SAVED, label="saved against the baseline")
+    ends = list(spent)
+    for color, (label, saved) in zip((SAVED, DECLINED), parts.items(), strict=True):
+        if any(saved):
+            axes.bar(days, saved, bottom=ends, color=color, label=label)
+        ends = [end + more for end, more in zip(ends, saved, strict=True)]
     step = max(1, len(days) // 12)
     axes.set_xticks(range(0, len(days), step), [day[5:] for day in days[::step]])
     axes.set_ylabel("US dollars")
     axes.grid(axis="y", color=GRID)
 
 
-def _draw_groups(axes: Axes, lines: Sequence[Line], spent: Sequence[float], saved: Sequence[float]) -> None:
+def _draw_groups(axes: Axes, lines: Sequence[Line], spent: Sequence[float], parts: Parts) -> None:
     names = [line.group if len(line.group) <= 40 else f"{line.group[:39]}…" for line in lines]
     axes.barh(names, spent, color=INK, label="spent")
-    if any(saved):
-        axes.barh(names, saved, left=spent, color=SAVED, label="saved against the baseline")
-    for place, (line, one, other) in enumerate(zip(lines, spent, saved, strict=True)):
-        end = (max(one, 0) + other, place)
-        axes.annotate(_short(amount(line)), end, xytext=(4, 0), textcoords="offset points", va="center")
+    ends = list(spent)
+    for color, (label, saved) in zip((SAVED, DECLINED), parts.items(), strict=True):
+        if any(saved):
+            axes.barh(names, saved, left=ends, color=color, label=label)
+        ends = [end + more for end, more in zip(ends, saved, strict=True)]
+    for place, (line, end) in enumerate(zip(lines, ends, strict=True)):
+        axes.annotate(
+            _short(amount(line)), (max(end, 0), place), xytext=(4, 0), textcoords="offset points", va="center"
+        )
     axes.invert_yaxis()
     axes.margins(x=0.15)
     axes.set_xlabel("US dollars")
@@ -105,7 +123,8 @@ def _shown(lines: Sequence[Line]) -> list[Line]:
     rest = lines[TALLEST - 1 :]
     saved = [line.saved_pico for line in rest if line.saved_pico is not None]
     spent = [line.spent_pico for line in rest if line.spent_pico is not None]
-    other = Line(f"{len(rest)} others", sum(spent) if spent else None, sum(saved) if saved else None)
+    others = Line(f"{len(rest)} others", sum(spent) if spent else None, sum(saved) if saved else None)
+    other = replace(others, declined_pico=sum(line.declined_pico for line in rest))
     return [*lines[: TALLEST - 1], other]
 
 

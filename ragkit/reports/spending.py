@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from ragkit.errors import ConfigError
 from ragkit.ledger import Bill, Cell
 from ragkit.money import format_usd
+from ragkit.savings import ABSTAINED
 from ragkit.window import parse_window
 
 By = Literal["day", "tenant", "model", "lane", "lever", "kind", "tier"]
@@ -25,7 +26,8 @@ OF_EVENTS: tuple[By, ...] = ("model", "lane", "kind", "tier")
 class Line:
     """Sums of a group; None where they cannot be told for it. `unknown` events have no known cost.
 
-    `simulated_pico` of what was spent is nobody's money.
+    `simulated_pico` of what was spent is nobody's money. `declined_pico` of what was saved bought no cheaper answer:
+    it is that of questions without an answer.
     """
 
     group: str
@@ -38,6 +40,7 @@ class Line:
     unknown: int = 0
     overruns: int = 0
     simulated_pico: int = 0
+    declined_pico: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,8 @@ class _Sums:
             return replace(known, simulated_pico=self.simulated)
         saved = sum(self.levers.values())
         numbers = (self.questions, self.events, self.tokens, self.unknown, self.overruns, self.simulated)
-        return Line(group, self.spent, saved, self.baseline, *numbers)
+        declined = self.levers.get(ABSTAINED, 0)
+        return Line(group, self.spent, saved, self.baseline, *numbers, declined)
 
 
 def report(by: By, cells: Sequence[Cell], bills: Sequence[Bill], span: Span) -> Report:
@@ -101,13 +105,17 @@ def report(by: By, cells: Sequence[Cell], bills: Sequence[Bill], span: Span) -> 
         whole.add_bill(bill)
     total = whole.line("total")
     if by == "lever":
-        lines = [Line(lever, saved_pico=pico) for lever, pico in whole.levers.items()]
+        lines = [_of_lever(lever, pico) for lever, pico in whole.levers.items()]
         lines.sort(key=lambda line: (-(line.saved_pico or 0), line.group))
         return Report(by, span, tuple(lines), total)
     groups = _grouped(by, cells, bills, span.zone)
     lines = [sums.line(group, of_events=by in OF_EVENTS) for group, sums in groups.items()]
     lines.sort(key=lambda line: (line.group,) if by == "day" else (-(line.spent_pico or 0), line.group))
     return Report(by, span, tuple(lines), total)
+
+
+def _of_lever(lever: str, pico: int) -> Line:
+    return Line(lever, saved_pico=pico, declined_pico=pico if lever == ABSTAINED else 0)
 
 
 def _grouped(by: By, cells: Iterable[Cell], bills: Iterable[Bill], zone: str) -> dict[str, _Sums]:
@@ -171,6 +179,7 @@ def line_to_json(line: Line) -> dict[str, Any]:
         "simulated_usd": None if line.spent_pico is None else usd(line.simulated_pico),
         "baseline_usd": usd(line.baseline_pico),
         "saved_usd": usd(line.saved_pico),
+        "declined_usd": None if line.saved_pico is None else usd(line.declined_pico),
         "questions": line.questions,
         "events": line.events,
         "tokens": line.tokens,
@@ -194,6 +203,12 @@ def report_to_csv(found: Report) -> str:
 def simulated_note(pico: int, what: str) -> str:
     """Says that money is nobody's; empty where all of it is somebody's."""
     return f"simulated: ${format_usd(pico)} {what} came from simulated providers; nobody pays it" if pico else ""
+
+
+def declined_note(found: Report) -> str:
+    """Says how much of what was saved has bought no cheaper answer; empty where all of it has."""
+    pico = found.total.declined_pico
+    return f"declined: ${format_usd(pico)} of what was saved is of questions without an answer" if pico else ""
 
 
 def usd(pico: int | None) -> str | None:

@@ -82,12 +82,20 @@ def test_the_last_call_made_the_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lever", "tier"), [("answer cache", "cache"), ("extractive", "extractive"), ("local", "local")]
+    ("lever", "tier"),
+    [("answer cache", "cache"), ("extractive", "extractive"), ("local", "local"), ("abstained", "abstained")],
 )
 def test_a_lever_tells_who_answered_where_nobody_was_asked(lever: str, tier: str) -> None:
     found = decision_of(receipt(savings=(Saving("trimming", 3), Saving(lever, 97))))
     assert found is not None
     assert (found.tier, found.calls, found.simulated) == (tier, 0, False)
+
+
+def test_what_was_declined_for_nothing_is_no_answer_of_the_one_that_was_asked() -> None:
+    free = Event("generate", "extractive", Usage(), 0, 0.1, "copied", tier="extractive")
+    found = decision_of(receipt(free, savings=(Saving("abstained", 100),)))
+    assert found is not None
+    assert (found.tier, found.model, found.calls) == ("abstained", "extractive", 1)
 
 
 def test_a_bill_that_no_question_caused_is_no_decision() -> None:

@@ -54,6 +54,17 @@ def test_a_question_that_no_document_answers_abstains(folder: Path) -> None:
     answer = json.loads(ragkit(folder, "ask", "Who won the football world cup of 1998?", "--json").stdout)
     assert answer["abstained"]
     assert not answer["citations"]
+    whole = answer["receipt"]["baseline_usd"]
+    assert answer["receipt"]["savings"] == [{"lever": "abstained", "usd": whole}]
+    ragkit(folder, "ask", "How long does the warranty of the pump last?")
+    by_lever = json.loads(ragkit(folder, "cost", "report", "--by", "lever", "--json").stdout)
+    saved = {line["group"]: line["saved_usd"] for line in by_lever["lines"]}
+    assert saved["abstained"] == by_lever["total"]["declined_usd"] == whole
+    assert set(saved) == {"abstained", "trimming", "extractive"}
+    kept = json.loads(ragkit(folder, "cost", "receipt", answer["receipt"]["id"], "--json").stdout)
+    assert (kept["savings"], kept["differences"]) == (answer["receipt"]["savings"], [])
+    text = ragkit(folder, "cost", "report").stdout
+    assert f"declined: ${whole} of what was saved is of questions without an answer" in text
 
 
 def test_questions_are_read_line_by_line_where_none_is_given(folder: Path) -> None:

@@ -286,6 +286,8 @@ async def test_free_answers_need_no_batch(tmp_path: Path, twin: RunningTwin) -> 
         report = await batches.submit(["What is the capital of Mongolia?"])
     assert report.job.state == "done" and report.parts == ()
     assert report.items[0].answer is not None and report.items[0].answer["abstained"]
+    receipt = report.items[0].answer["receipt"]
+    assert receipt["savings"] == [{"lever": "abstained", "usd": receipt["baseline_usd"]}]
 
 
 async def test_a_free_model_that_breaks_the_schema_fails_its_question_and_not_the_job(

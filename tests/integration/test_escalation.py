@@ -71,6 +71,7 @@ async def test_it_is_asked_again_only_once(tmp_path: Path, twin: RunningTwin) ->
         _, answer = await told(rag)
     assert len(asked(answer)) == 2
     assert answer.abstained
+    assert "abstained" not in {saving.lever for saving in answer.receipt.savings}
 
 
 @pytest.mark.parametrize("fault", ["auth", "refusal"])

@@ -15,7 +15,7 @@ from ragkit.money import format_usd, from_usd, to_usd
 from ragkit.nouns import Account, CacheTtl, Event, EventKind, Lane, Tier, Usage
 from ragkit.receipt import receipt_to_json, render_receipt
 from ragkit.reports.audit import differences
-from ragkit.savings import Counterfactual, reprice_baseline
+from ragkit.savings import ABSTAINED, CALLS, Counterfactual, reprice_baseline
 from ragkit.tokens import estimate_tokens, upper_bound_tokens
 
 CATALOGUE = Catalogue.load()
@@ -138,18 +138,23 @@ TIERS: tuple[Tier, ...] = ("cache", "extractive", "local", "small", "medium", "l
     st.sampled_from(TIERS),
     st.tuples(*[st.integers(0, 30_000)] * 5),
     models,
+    st.booleans(),
 )
 def test_actual_and_savings_add_up_to_the_baseline_exactly(
     steps: list[tuple[tuple[str, Lane, Usage], EventKind, bool]],
     tier: Tier,
     tokens: tuple[int, int, int, int, int],
     baseline: str,
+    abstained: bool,
 ) -> None:
     bill = Bill(CATALOGUE, receipt_id="r", at=AT, account=Account())
     for (model, lane, usage), kind, free in steps:
         bill.charge(Event(kind, model, usage, None, 0.1, "", lane=lane), price_id=None if free else model)
     fixed, retrieved, sent, prefix, output = tokens
-    receipt = bill.receipt(Counterfactual(baseline, output, 40, fixed, retrieved, sent, prefix, tier))
+    receipt = bill.receipt(Counterfactual(baseline, output, 40, fixed, retrieved, sent, prefix, tier, abstained))
+    asked = sum(event.cost_pico or 0 for event in receipt.events if event.kind in CALLS)
+    declined = sum(saving.pico for saving in receipt.savings if saving.lever == ABSTAINED)
+    assert declined == (receipt.baseline_pico if abstained and not asked else 0)
     assert receipt.cost_pico is not None
     assert receipt.cost_pico + sum(saving.pico for saving in receipt.savings) == receipt.baseline_pico
     assert sum(saving.pico for saving in receipt.savings) == receipt.saved_pico

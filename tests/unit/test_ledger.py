@@ -23,7 +23,7 @@ from ragkit.models import Catalogue
 from ragkit.nouns import Account, Event, Lane, Receipt, Saving, Usage
 from ragkit.reports.spending import Span, report
 from ragkit.reports.whatif import Change, replay
-from ragkit.savings import FREE_LEVERS
+from ragkit.savings import UNASKED
 from ragkit.window import parse_window
 from ragkit_api.overview import Decision, decision_of
 
@@ -546,7 +546,7 @@ def answer_bill(dice: random.Random, number: int, tenant: str) -> Receipt:
         )
         for _ in range(dice.randrange(4))
     )
-    levers = ("trimming", *FREE_LEVERS.values())
+    levers = ("trimming", *UNASKED)
     savings = tuple(Saving(dice.choice(levers), dice.randrange(50)) for _ in range(dice.randrange(3)))
     at = START + timedelta(minutes=dice.randrange(90))
     return Receipt(f"r-{number:03}", at, Account(tenant), events, dice.randrange(100), "top model", "prices-1", savings)

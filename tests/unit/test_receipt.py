@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -160,13 +161,35 @@ def test_an_answer_from_the_cache_still_books_its_embedding() -> None:
     assert saved(receipt)["embedding"] == -from_usd("0.00006")
 
 
-def test_an_abstention_before_any_model_still_adds_up() -> None:
+@pytest.mark.parametrize("asked", ["nobody", "extractive", "local"])
+def test_an_abstention_without_a_paid_call_is_told_apart_from_an_answer_for_nothing(asked: str) -> None:
     one = bill()
     one.charge(event("text-embedding-3-small", Usage(input=1_000), "embed"), price_id="text-embedding-3-small")
     one.charge(event("edge", Usage(), "store"), price_id=None)
-    receipt = one.receipt(EXTRACTIVE)
-    assert set(saved(receipt)) == {"trimming", "extractive", "embedding"}
-    assert sum(saved(receipt).values()) == receipt.saved_pico
+    if asked != "nobody":
+        one.charge(event(asked, Usage()), price_id=None)
+    answered, receipt = one.receipt(EXTRACTIVE), one.receipt(replace(EXTRACTIVE, abstained=True))
+    assert set(saved(answered)) == {"trimming", "extractive", "embedding"}
+    assert saved(receipt) == {"abstained": receipt.baseline_pico, "embedding": -from_usd("0.00002")}
+    assert (receipt.baseline_pico, receipt.saved_pico) == (answered.baseline_pico, answered.saved_pico)
+    assert render_receipt(receipt).splitlines()[-1] == (
+        "  declined  $0.076 of it: there is no answer, and none was paid for"
+    )
+    assert "declined" not in render_receipt(answered)
+
+
+def test_an_abstention_after_a_paid_call_keeps_what_was_cheaper() -> None:
+    one = bill()
+    one.charge(event("claude-haiku-5-5", Usage(input=2_800, output=200)), price_id="claude-haiku-5-5")
+    assert one.receipt(replace(HAIKU, abstained=True)) == one.receipt(HAIKU)
+    one.charge(event("extractive", Usage()), price_id=None)
+    assert "abstained" not in saved(one.receipt(replace(HAIKU, abstained=True)))
+
+
+def test_a_free_answer_is_called_free_also_where_another_model_was_to_be_asked() -> None:
+    one = bill()
+    one.charge(replace(event("extractive", Usage()), tier="extractive"), price_id=None)
+    assert set(saved(one.receipt(HAIKU))) == {"trimming", "extractive"}
 
 
 def test_savings_are_not_split_where_a_cost_is_unknown() -> None:

@@ -19,6 +19,7 @@ from ragkit.reports.spending import (
     Line,
     Report,
     Span,
+    declined_note,
     parse_by,
     parse_moment,
     report,
@@ -97,6 +98,29 @@ def test_by_lever_the_largest_saving_first() -> None:
     ]
 
 
+DECLINED = Bill(LATER.at, "globex", 3, 0, 7 * 10**12, (("abstained", 7 * 10**12), ("embedding", -(10**9))))
+
+
+def test_what_was_declined_is_a_lever_of_its_own_and_a_part_of_what_was_saved() -> None:
+    found = report("lever", [CELL], [BILL, DECLINED], SPAN)
+    assert {line.group: line.declined_pico for line in found.lines} == {
+        "abstained": 7 * 10**12,
+        "cache": 0,
+        "embedding": 0,
+        "routing": 0,
+    }
+    assert (found.total.saved_pico, found.total.declined_pico) == (8_999 * 10**9, 7 * 10**12)
+    by_tenant = {line.group: line for line in report("tenant", [CELL], [BILL, DECLINED], SPAN).lines}
+    assert (by_tenant["globex"].declined_pico, by_tenant["acme"].declined_pico) == (7 * 10**12, 0)
+    assert report_to_json(found)["total"]["declined_usd"] == "7"
+    assert report_to_json(report("model", [CELL], [BILL, DECLINED], SPAN))["lines"][0]["declined_usd"] is None
+    rows = list(csv.DictReader(io.StringIO(report_to_csv(found))))
+    assert (rows[0]["lever"], rows[0]["saved_usd"], rows[0]["declined_usd"]) == ("abstained", "7", "7")
+    assert declined_note(found) == "declined: $7 of what was saved is of questions without an answer"
+    assert declined_note(report("lever", [CELL], [BILL], SPAN)) == ""
+    assert any("abstained" in bar for bar in terminal_bars(found.lines).splitlines())
+
+
 def test_json_writes_money_as_strings() -> None:
     found = report_to_json(report("tenant", [CELL, LATER], [BILL], SPAN))
     assert found["lines"][0] == {
@@ -105,6 +129,7 @@ def test_json_writes_money_as_strings() -> None:
         "simulated_usd": "0",
         "baseline_usd": "10",
         "saved_usd": "2",
+        "declined_usd": "0",
         "questions": 2,
         "events": 3,
         "tokens": 900,
@@ -164,8 +189,12 @@ def test_a_picture_is_drawn(by: By, tmp_path: Path) -> None:
     many = [
         Cell(START + timedelta(days=n), f"t{n}", f"m{n}", "standard", "generate", "", 1, 0, 1, n) for n in range(40)
     ]
-    write_png(report(by, [CELL, LATER, *many], [BILL], SPAN), tmp_path / "cost.png")
-    assert (tmp_path / "cost.png").read_bytes().startswith(b"\x89PNG")
+    pictures = []
+    for bills in ([BILL], [BILL, DECLINED]):
+        write_png(report(by, [CELL, LATER, *many], bills, SPAN), tmp_path / "cost.png")
+        pictures.append((tmp_path / "cost.png").read_bytes())
+    assert pictures[0].startswith(b"\x89PNG")
+    assert pictures[0] != pictures[1]
 
 
 def test_a_picture_of_nothing_and_one_that_cannot_be_written(tmp_path: Path) -> None:

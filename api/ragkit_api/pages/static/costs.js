@@ -55,6 +55,7 @@ function tiles({ total }) {
   const asked = total.questions || 0;
   const spent = pico(total.cost_usd);
   const part = share(pico(total.saved_usd), pico(total.baseline_usd));
+  const whole = part === null ? null : `${percent(part)} of ${rounded(pico(total.baseline_usd))} without levers`;
   return [
     tile(
       "Spent",
@@ -64,7 +65,7 @@ function tiles({ total }) {
     tile(
       "Saved",
       money(total.saved_usd, part < 0 ? "lost" : "saved"),
-      part === null ? null : `${percent(part)} of ${rounded(pico(total.baseline_usd))} without levers`,
+      declined(total) ? el("span", {}, whole, ", ", money(total.declined_usd), " of it for no answer") : whole,
     ),
     tile(
       "Questions",
@@ -74,6 +75,9 @@ function tiles({ total }) {
     tile("Tokens", count(total.tokens), total.overruns ? `${count(total.overruns)} receipts above their hold` : null),
   ];
 }
+
+// Whether a part of what was saved has bought no cheaper answer: questions were declined for nothing.
+const declined = (line) => pico(line.declined_usd || "0") !== 0n;
 
 function byDay(found) {
   if (!found.lines.length)
@@ -116,6 +120,7 @@ function byDay(found) {
           ["Questions", (it) => count(it.questions), "number"],
           ["Spent", (it) => money(it.cost_usd), "number"],
           ["Saved", (it) => money(it.saved_usd, "saved"), "number"],
+          ...(declined(found.total) ? [["Of it for no answer", (it) => money(it.declined_usd), "number"]] : []),
           ["Without levers", (it) => money(it.baseline_usd), "number"],
         ],
         [...found.lines].reverse(),
@@ -168,6 +173,8 @@ function levers(found) {
       "Each lever is priced against the same question without it. Embedding, reranking and retries are costs, so they are negative. Together they are all that was saved: ",
       money(found.total.saved_usd),
       ".",
+      declined(found.total) &&
+        " What is called abstained is the price of questions that were declined for nothing: it bought no cheaper answer.",
     ),
   ];
 }
@@ -192,6 +199,9 @@ function groups(by, found) {
         ["Tokens", (it) => count(it.tokens), "number"],
         ["Spent", (it) => money(it.cost_usd), "number"],
         ...(whole ? [["Saved", (it) => money(it.saved_usd, "saved"), "number"]] : []),
+        ...(whole && declined(found.total)
+          ? [["Of it for no answer", (it) => money(it.declined_usd), "number"]]
+          : []),
         ...(found.total.unknown_costs ? [["Unknown costs", (it) => count(it.unknown_costs), "number"]] : []),
       ],
       found.lines,

@@ -28,6 +28,9 @@ function savedText(receipt) {
   return part >= 0 ? `${percent(part)} saved` : `${percent(-part)} dearer than without`;
 }
 
+// Whether the question was declined for nothing, as the ledger has it.
+const isDeclined = (receipt) => receipt.savings.some(({ lever }) => lever === "abstained");
+
 // Who got no answer is not told what it saved: there is nothing that the money would have bought.
 function unanswered(receipt) {
   const paid = receipt.cost_usd === null || pico(receipt.cost_usd) !== 0n;
@@ -64,7 +67,7 @@ export function receiptView(receipt, { route, prefix, seconds, notes = [], absta
   return el(
     "div",
     { class: "receipt" },
-    abstained
+    abstained || isDeclined(receipt)
       ? el("p", {}, sentence(unanswered(receipt)))
       : [
           waterfall(receipt),
@@ -154,6 +157,7 @@ function decisions(route, prefix, seconds) {
 
 // A model with its tier; what is no model of a provider is named once.
 export function servedBy({ model, tier }) {
+  if (tier === "abstained") return model === tier ? "no model: declined" : `${model}: declined`;
   return model === tier || tier === "cache" ? model : `${model} (${tier} tier)`;
 }
 
