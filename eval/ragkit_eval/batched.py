@@ -69,5 +69,6 @@ async def _reply(item: Item, case: Case, system: RagkitSystem) -> Reply:
         tier=route["tier"],
         baseline_pico=from_usd(receipt["baseline_usd"]),
         tokens={kind: count for kind in TOKENS if (count := sum(usage.get(kind, 0) for usage in usages))},
+        savings={saving["lever"]: from_usd(saving["usd"]) for saving in receipt["savings"]},
         reason=route["reason"],
     )

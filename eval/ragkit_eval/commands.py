@@ -11,7 +11,7 @@ from typing import Any
 
 from ragkit.errors import ConfigError
 from ragkit.models import Catalogue
-from ragkit.money import format_usd
+from ragkit.money import format_usd, to_usd
 from ragkit.reports.table import text_table
 from ragkit_eval.estimate import estimate_suite, estimate_to_json
 from ragkit_eval.export import write_ragas
@@ -93,7 +93,7 @@ def show_run(suite: Suite, found: Finished) -> Shown:
             "reference": suite.reference,
             "lines": [line_to_json(line) for line in lines],
             "invoice_difference_usd": None if found.difference_pico is None else format_usd(found.difference_pico),
-            "ingest_usd": format_usd(found.ingested_pico),
+            "ingest_usd": None if found.ingested_pico is None else format_usd(found.ingested_pico),
             "judge_usd": format_usd(found.judged_pico),
         },
     )
@@ -158,7 +158,8 @@ def _way(file: Path, recording: Path) -> str:
 
 
 def _usd(pico: int) -> str:
-    return f"{pico / 1e12:,.6f}"
+    """Of an estimate, to a millionth of a dollar; what is less is shown in full."""
+    return f"{to_usd(pico):,.6f}" if pico >= 10**6 else format_usd(pico)
 
 
 def plan_file(

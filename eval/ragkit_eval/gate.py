@@ -209,7 +209,8 @@ def verdict_text(verdict: Verdict) -> str:
 def _shown(finding: Finding) -> str:
     if finding.what == "cost":
         rise = f" ({finding.after / finding.before - 1:+.1%})" if finding.before else ""
-        return f"${finding.before / 1e12:.6f} -> ${finding.after / 1e12:.6f} a question{rise}"
+        before, after = format_usd(round(finding.before)), format_usd(round(finding.after))
+        return f"${before} -> ${after} a question{rise}"
     return f"{finding.before:.3f} -> {finding.after:.3f}"
 
 

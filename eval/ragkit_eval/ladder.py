@@ -40,7 +40,7 @@ class Rung:
     """A set-up's bill and quality on the traffic. `local_pico` is the machine's part of the cost.
 
     `in_context` is for how many of the different questions an answer stood in the context, `sufficient` how often the
-    tier was good enough.
+    tier was good enough. `declined` of those that `abstained` cost no call; `unknown` have no known cost.
     """
 
     step: Step
@@ -56,6 +56,8 @@ class Rung:
     output: float
     cached: float
     difference_pico: int
+    declined: int = 0
+    unknown: int = 0
 
     @property
     def per_million_usd(self) -> float:
@@ -206,6 +208,8 @@ def rung_of(step: Step, found: Replayed, workload: Workload, local: Local) -> Ru
         sum(outcome.output for outcome in outcomes) / questions,
         sum(outcome.in_prefix for outcome in outcomes) / max(1, prompt),
         found.difference_pico,
+        sum(outcome.declined for outcome in outcomes),
+        sum(outcome.unknown for outcome in outcomes),
     )
 
 

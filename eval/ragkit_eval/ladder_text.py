@@ -20,6 +20,7 @@ HEADS = (
     "off before",
     "in context",
     "tier enough",
+    "declined",
     "cached",
     "tokens in",
 )
@@ -82,6 +83,7 @@ def rung_rows(rungs: Sequence[Rung], naive: Rung, *, chained: bool) -> list[list
                 "" if before is None else _off(rung, before),
                 f"{rung.in_context:.3f}",
                 f"{rung.sufficient:.3f}",
+                f"{rung.declined:,}",
                 f"{rung.cached:.0%}",
                 f"{rung.prompt:,.0f}",
             ]
@@ -158,10 +160,11 @@ def invoices(found: Ladder) -> str:
     """Whether all set-ups were billed as invoiced; one that several tables show counts once."""
     every = {it.step.what: it for it in (*found.rungs, *found.alone, *found.left_out, *found.other_ways)}.values()
     worst = max((abs(rung.difference_pico) for rung in every), default=0)
-    failed = sum(rung.failed for rung in every)
+    failed, unknown = sum(rung.failed for rung in every), sum(rung.unknown for rung in every)
+    left_out = f"; questions of unknown cost, which count as what is known of it: {unknown}" if unknown else ""
     return (
         f"twin's invoice less receipts, the largest of {len(every)} set-ups: ${format_usd(worst)};"
-        f" questions without an answer: {failed}; {found.seconds:,.0f} s"
+        f" questions without an answer: {failed}{left_out}; {found.seconds:,.0f} s"
     )
 
 
@@ -202,6 +205,8 @@ def rung_to_json(rung: Rung, naive: Rung) -> dict[str, Any]:
         "in_context": round(rung.in_context, 4),
         "sufficient": round(rung.sufficient, 4),
         "abstained": rung.abstained,
+        "declined": rung.declined,
+        "unknown_costs": rung.unknown,
         "failed": rung.failed,
         "tiers": rung.tiers,
         "tokens_in": round(rung.prompt, 1),

@@ -13,7 +13,7 @@ from ragkit.ledgers import opened
 from ragkit.models import Catalogue
 from ragkit.money import format_usd
 from ragkit.nouns import Receipt
-from ragkit.reports.spending import parse_moment
+from ragkit.reports.spending import parse_moment, simulated_note
 from ragkit.reports.table import text_table
 from ragkit.reports.whatif import Change, Outcome, replay
 
@@ -51,12 +51,13 @@ def compare(receipts: Sequence[Receipt], catalogue: Catalogue) -> tuple[Alternat
 def alternatives_text(found: Sequence[Alternative]) -> str:
     first = found[0].outcome
     rows = [
-        [it.name, f"{it.outcome.changed_pico / 1e12:,.6f}", _share(it.outcome), f"{it.outcome.changed:,}"]
-        for it in found
+        [it.name, format_usd(it.outcome.changed_pico), _share(it.outcome), f"{it.outcome.changed:,}"] for it in found
     ]
-    head = f"{first.questions:,} recorded questions cost ${first.actual_pico / 1e12:,.6f} (below: estimated)"
+    head = f"{first.questions:,} recorded questions cost ${format_usd(first.actual_pico)} (below: estimated)"
     left = f"\n{first.unknown:,} events of unknown cost are left out" if first.unknown else ""
-    return f"{head}\n\n{text_table(('instead', 'USD', 'difference', 'events changed'), rows)}{left}"
+    note = simulated_note(first.simulated_pico, "of what they did cost")
+    table = text_table(("instead", "USD", "difference", "events changed"), rows)
+    return f"{head}\n\n{table}{left}" + (f"\n{note}" if note else "")
 
 
 def _share(outcome: Outcome) -> str:
@@ -68,6 +69,8 @@ def alternatives_to_json(found: Sequence[Alternative]) -> dict[str, Any]:
     return {
         "questions": first.questions,
         "actual_usd": format_usd(first.actual_pico),
+        "simulated_usd": format_usd(first.simulated_pico),
+        "unknown_costs": first.unknown,
         "alternatives": [{"name": it.name, "usd": format_usd(it.outcome.changed_pico)} for it in found],
         "estimated": True,
     }

@@ -17,6 +17,7 @@ from ragkit.money import from_usd
 from ragkit.nouns import Answer, Chunk, Hit, Receipt, Usage
 from ragkit.prompt import render_prefix
 from ragkit.rag import Ragkit
+from ragkit.savings import ABSTAINED
 from ragkit.settings import Settings
 from ragkit.tokens import estimate_tokens
 from ragkit_eval.levers import Step
@@ -41,6 +42,7 @@ class Outcome:
     """What became of a question. `evidence` are the chunks selected for it, by id, with their estimated tokens.
 
     `prompt` and `output` are tokens as billed, `in_prefix` those of the prompt that came from or went to a cache.
+    `cost_pico` is what is known of the cost, all of it unless that is `unknown`. `declined` questions cost no call.
     """
 
     case: str
@@ -55,6 +57,8 @@ class Outcome:
     abstained: bool = False
     batched: bool = False
     error: str = ""
+    declined: bool = False
+    unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +149,8 @@ class _Replayer:
             usage.cache_read + usage.cache_written,
             _sizes(answer.hits),
             answer.abstained,
+            declined=any(saving.lever == ABSTAINED for saving in answer.receipt.savings),
+            unknown=answer.receipt.cost_pico is None,
         )
 
     async def _batch(self, waiting: Sequence[tuple[int, Ask]]) -> dict[int, Outcome]:
@@ -165,14 +171,15 @@ class _Replayer:
 
     async def _batched(self, ask: Ask, told: Mapping[str, Any], reason: str) -> Outcome:
         """A batch keeps no texts, so what the model saw is searched for again, which is free and the same."""
-        events = (told.get("receipt") or {}).get("events", [])
+        receipt = told.get("receipt") or {"events": [], "savings": [], "cost_usd": "0"}
+        events, cost = receipt["events"], receipt["cost_usd"]
         usages = [event["usage"] for event in events]
         hits = await self._rag.search(self._system.query(ask.case), selected=True)
         cached = ("cache_read", "cache_write_5m", "cache_write_1h")
         route = told.get("route") or {}
         return Outcome(
             ask.case.id,
-            from_usd((told.get("receipt") or {}).get("cost_usd") or "0"),
+            0 if cost is None else from_usd(cost),
             self._in_context(ask, [hit.chunk for hit in hits]),
             route.get("tier", "failed"),
             route.get("model", ""),
@@ -183,6 +190,8 @@ class _Replayer:
             bool(told.get("abstained")),
             batched=True,
             error=reason,
+            declined=any(saving["lever"] == ABSTAINED for saving in receipt["savings"]),
+            unknown=cost is None,
         )
 
     def _in_context(self, ask: Ask, chunks: Sequence[Chunk]) -> float | None:
@@ -203,5 +212,5 @@ def _size(chunk: Chunk) -> int:
 
 def _failed(ask: Ask, receipt: Receipt | None, error: RagkitError) -> Outcome:
     """Nothing was in the context of an answer that never came."""
-    cost = 0 if receipt is None else receipt.cost_pico or 0
-    return Outcome(ask.case.id, cost, 0.0, "failed", "", 0, 0, 0, error=str(error))
+    cost = 0 if receipt is None else receipt.cost_pico
+    return Outcome(ask.case.id, cost or 0, 0.0, "failed", "", 0, 0, 0, error=str(error), unknown=cost is None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ragkit.money import format_usd
 from ragkit_eval import page
 from ragkit_eval.draw import Bar, Point, ladder_bars, plot
 from ragkit_eval.ladder import Ladder, Rung
@@ -71,7 +72,8 @@ def write_ladder_report(found: Ladder, file: Path) -> None:
 
 
 def _points(lines: Sequence[Line]) -> list[Point]:
-    return [Point(it.setup, it.per_million_usd, it.scores[QUALITY]) for it in lines if QUALITY in it.scores]
+    known = [(it, it.per_million_usd) for it in lines if QUALITY in it.scores]
+    return [Point(it.setup, usd, it.scores[QUALITY]) for it, usd in known if usd is not None]
 
 
 def _bars(rungs: Sequence[Rung], naive: Rung) -> list[Bar]:
@@ -121,7 +123,7 @@ def _question(rows: Sequence[Row]) -> str:
             row.setup,
             row.model,
             *(f"{row.scores[name]:.2f}" if name in row.scores else "" for name in (QUALITY, "f1")),
-            "unknown" if row.cost_pico is None else f"{row.cost_pico / 1e12:.6f}",
+            "unknown" if row.cost_pico is None else format_usd(row.cost_pico),
             f"{sum(row.tokens.get(kind, 0) for kind in row.tokens if kind not in ('output', 'reasoning')):,}",
             f"{row.seconds * 1000:,.0f}",
             (row.error or row.reason)[:160],

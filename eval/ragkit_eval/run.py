@@ -70,11 +70,14 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """All rows, and the twin's invoice less the receipts, in pico-dollars: None where real providers were asked."""
+    """All rows, and the twin's invoice less the receipts, in pico-dollars: None where real providers were asked.
+
+    `ingested_pico` is what this run has paid for vectors, None where a part of that is unknown.
+    """
 
     rows: tuple[Row, ...]
     difference_pico: int | None
-    ingested_pico: int = 0
+    ingested_pico: int | None = 0
     judged_pico: int = 0
     unreadable: tuple[str, ...] = ()
 
@@ -95,7 +98,8 @@ async def run_suite(suite: Suite, sources: Iterable[Source], place: Place) -> Fi
     differences = [await _run_cell(cell, suite, library, place, writer) for cell in cells]
     known = [difference for difference in differences if difference is not None]
     rows = tuple(writer.rows[(*cell.where, case.id)] for cell in cells for case in cell.data.cases)
-    ingested, judged = sum(library.ingested_pico.values()), sum(row.judge_pico for row in rows)
+    paid, judged = tuple(library.ingested_pico.values()), sum(row.judge_pico for row in rows)
+    ingested = None if None in paid else sum(pico for pico in paid if pico is not None)
     return Finished(rows, sum(known) if known else None, ingested, judged, tuple(library.unreadable))
 
 

@@ -79,7 +79,7 @@ class Library:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = asyncio.Lock()
-        self.ingested_pico: dict[str, int] = {}
+        self.ingested_pico: dict[str, int | None] = {}
         self.unreadable: list[str] = []
 
     async def copy(
@@ -120,4 +120,4 @@ class Library:
         async with Ragkit.open(settings, clock=clock) as rag:
             report = await rag.ingest(source, options=IngestOptions(here=source))
         self.unreadable += [f"{failure.source}: {failure.reason}" for failure in report.failures]
-        self.ingested_pico[str(settings.store.path)] = report.cost_pico or 0
+        self.ingested_pico[str(settings.store.path)] = report.cost_pico

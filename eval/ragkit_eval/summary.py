@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, quantiles
 from typing import Any
 
 from ragkit.money import format_usd
+from ragkit.savings import ABSTAINED
 from ragkit_eval.bootstrap import Difference, compare
 from ragkit_eval.reply import Row
 from ragkit_eval.scoring import HIGHER_IS_BETTER
@@ -17,7 +19,10 @@ SHOWN = (*HIGHER_IS_BETTER, "context_tokens")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A set-up on a data set. `unknown` questions have no known cost; `differences` are to the reference."""
+    """A set-up on a data set. `unknown` questions have no known cost; `differences` are to the reference.
+
+    `declined` of the questions cost no call and got no answer; `savings` are by lever, as on the receipts.
+    """
 
     data: str
     setup: str
@@ -30,12 +35,14 @@ class Line:
     p95: float
     tiers: dict[str, int]
     differences: dict[str, Difference]
+    declined: int
+    savings: dict[str, int]
 
     @property
-    def per_million_usd(self) -> float:
-        """Dollars for a million questions of this kind; only for showing."""
+    def per_million_usd(self) -> float | None:
+        """Dollars for a million questions of this kind, None where no cost is known; only for showing."""
         known = self.questions - self.unknown
-        return self.cost_pico / known / 1e6 if known else 0.0
+        return self.cost_pico / known / 1e6 if known else None
 
 
 def summarize(rows: Sequence[Row], reference: str) -> tuple[Line, ...]:
@@ -54,6 +61,9 @@ def _line(rows: list[Row], reference: list[Row]) -> Line:
     tiers: dict[str, int] = {}
     for row in rows:
         tiers[row.tier or "failed"] = tiers.get(row.tier or "failed", 0) + 1
+    savings: Counter[str] = Counter()
+    for row in rows:
+        savings.update(row.savings)
     first = rows[0]
     return Line(
         first.data,
@@ -67,6 +77,8 @@ def _line(rows: list[Row], reference: list[Row]) -> Line:
         cuts[18],
         tiers,
         {} if first.setup == (reference[0].setup if reference else "") else _differences(reference, rows),
+        sum(bool(row.savings.get(ABSTAINED)) for row in rows),
+        dict(savings),
     )
 
 
@@ -93,7 +105,9 @@ def line_to_json(line: Line) -> dict[str, Any]:
         "scores": {name: round(value, 4) for name, value in line.scores.items()},
         "cost_usd": format_usd(line.cost_pico),
         "unknown_costs": line.unknown,
-        "usd_per_million": round(line.per_million_usd, 2),
+        "usd_per_million": None if line.per_million_usd is None else round(line.per_million_usd, 2),
+        "declined": line.declined,
+        "savings_usd": {lever: format_usd(pico) for lever, pico in line.savings.items()},
         "seconds": {"p50": round(line.p50, 4), "p95": round(line.p95, 4)},
         "tiers": line.tiers,
         "differences": {name: difference_to_json(found) for name, found in line.differences.items()},
@@ -119,14 +133,18 @@ def text_lines(lines: Sequence[Line]) -> list[list[str]]:
             line.setup,
             str(line.questions),
             *(_cell(line, name) for name in shown),
-            f"{line.per_million_usd:,.2f}",
+            str(line.declined),
+            "unknown" if line.per_million_usd is None else f"{line.per_million_usd:,.2f}",
             f"{line.p50 * 1000:,.0f}",
         ]
         for line in lines
     ]
 
 
-HEADS = ("data", "set-up", "n", "recall@4", "in context", "tokens", "contains", "F1", "USD per million", "p50 ms")
+HEADS = (
+    *("data", "set-up", "n", "recall@4", "in context", "tokens", "contains", "F1", "declined"),
+    *("USD per million", "p50 ms"),
+)
 
 
 def _cell(line: Line, name: str) -> str:

@@ -107,6 +107,7 @@ async def test_a_run_in_batches_costs_half_at_most(tmp_path: Path, source: Sourc
         assert billed == twin.invoice.total_pico
     assert 0 < billed * 2 <= sum(row.cost_pico or 0 for row in live.rows)
     assert [row.scores["in_context"] for row in batched.rows] == [1.0] * 10
+    assert all(sum(row.savings.values()) == row.baseline_pico - (row.cost_pico or 0) for row in batched.rows)
 
 
 async def test_a_judge_grades_and_is_paid_apart(tmp_path: Path, source: Source) -> None:
