@@ -45,6 +45,11 @@ def is_question(receipt: Receipt) -> bool:
     return compared or any(event.kind in CALLS for event in receipt.events)
 
 
+def is_simulated(request_id: str | None) -> bool:
+    """Whether `ragkit twin` has answered, by the id that it gave a request."""
+    return SIMULATED_ID.match(request_id or "") is not None
+
+
 class Bill:
     """Adds up the events of one answer, priced on the day on which it began (`at`), until `receipt` closes it.
 
@@ -130,7 +135,7 @@ class Bill:
         return Baseline(sum(event.cost_pico or 0 for event in self.events), why)
 
     def _add(self, event: Event, price_id: str | None, region: str | None) -> Event:
-        if SIMULATED_ID.match(event.request_id or ""):
+        if is_simulated(event.request_id):
             event = replace(event, reason=SIMULATED + event.reason)
         self._steps.append(Step(event, price_id, region))
         return event

@@ -17,8 +17,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
+from ragkit.bill import is_simulated
 from ragkit.caching.refresh_due import Due, Entry
-from ragkit.calls.attempt import Call, Meter
+from ragkit.calls.attempt import Attempt, Call, Meter
 from ragkit.checkout import Order, checkout
 from ragkit.errors import RagkitError, Unavailable
 from ragkit.nouns import Account, Completion, Usage
@@ -128,17 +129,18 @@ class Keeper:
         if (pressure := await order.pressure()) not in EASY:
             due.line.keeping = f"not refreshed: a budget is nearly used up ({pressure})"
             return
-        begun = parts.clock().timestamp()
+        begun, tries = parts.clock().timestamp(), list[Attempt]()
         try:
             async with checkout(order):
-                completion = await self._read(due, order)
+                completion = await self._read(due, order, tries)
         except BaseException:
             if order.committed_pico:
-                due.line.balance.unanswered(order.committed_pico)
+                due.line.balance.unanswered(order.committed_pico, simulated=_simulated(tries))
             raise
-        self._keeping.done(due, completion.usage, order.committed_pico, begun)
+        self._keeping.done(due, completion.usage, order.committed_pico, begun, simulated=_simulated(tries))
 
-    async def _read(self, due: Due, order: Order) -> Completion:
+    async def _read(self, due: Due, order: Order, tries: list[Attempt]) -> Completion:
+        """One refresh; `tries` is told of each attempt that was made for it."""
         request, retrying = due.entry.request, self._parts.retrying
         model = request.model
         provider = (await self._parts.providers([model]))[model.provider]
@@ -153,13 +155,19 @@ class Keeper:
             meter.answered(completion)
             return completion
 
+        def record(attempt: Attempt) -> None:
+            order.record(attempt, model, request.prompt)
+            tries.append(attempt)
+
         call = Call(model.provider, model.id, run, "warm", request.lane, admit)
-        return await retrying.run(
-            [call], lambda attempt: order.record(attempt, model, request.prompt), reason=due.reason
-        )
+        return await retrying.run([call], record, reason=due.reason)
 
     def _order(self, tenant: str) -> Order:
         """Compared with a system that keeps nothing warm: its cost is a negative saving."""
         parts = self._parts
         price_id = parts.catalogue.resolve(parts.settings.baseline.model)
         return Order(parts.payer(Account(tenant), parts.clock()), uuid.uuid4().hex, Counterfactual.empty(price_id))
+
+
+def _simulated(tries: list[Attempt]) -> bool:
+    return any(is_simulated(attempt.request_id) for attempt in tries)

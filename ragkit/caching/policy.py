@@ -145,6 +145,7 @@ class Balance:
 
     `plain_pico` is what the same prompts would have cost without a prefix, `paid_pico` what they did cost, refreshes
     included; `kept_pico` is the part of the refreshes, `won_pico` what questions have saved that read thanks to them.
+    `simulated` calls were billed by a simulation: `simulated_pico` of what was saved is nobody's money.
     """
 
     plain_pico: int = 0
@@ -157,32 +158,41 @@ class Balance:
     refreshes: int = 0
     kept_pico: int = 0
     won_pico: int = 0
+    simulated: int = 0
+    simulated_pico: int = 0
 
-    def add(self, usage: Usage, needless: int, band: Band | None, now: float) -> None:
+    def add(self, usage: Usage, needless: int, band: Band | None, now: float, *, simulated: bool = False) -> None:
         """A call was billed; `needless` tokens of its prompt were there for other questions."""
         if band is not None:
-            self.plain_pico += max(0, usage.prompt - needless) * band.price("input")
-            self.paid_pico += band_cost(replace(usage, output=0, searches=0), band)
+            plain = max(0, usage.prompt - needless) * band.price("input")
+            paid = band_cost(replace(usage, output=0, searches=0), band)
+            self.plain_pico, self.paid_pico = self.plain_pico + plain, self.paid_pico + paid
+            self._simulated(simulated, plain - paid)
         if usage.cache_read:
             self.reads, self.unread, self.tries = self.reads + 1, 0, 0
         elif usage.cache_written:
             self.writes += 1
             self.missed(now)
 
-    def refresh(self, usage: Usage, pico: int, now: float) -> None:
+    def refresh(self, usage: Usage, pico: int, now: float, *, simulated: bool = False) -> None:
         """A prefix was read again without a question, for that price."""
-        self.unanswered(pico)
+        self.unanswered(pico, simulated=simulated)
         if not usage.cache_read:
             self.writes += bool(usage.cache_written)
             self.missed(now)
 
-    def unanswered(self, pico: int) -> None:
+    def unanswered(self, pico: int, *, simulated: bool = False) -> None:
         """A refresh cost that much, and nothing is known of what it read."""
         self.refreshes, self.kept_pico, self.paid_pico = (
             self.refreshes + 1,
             self.kept_pico + pico,
             self.paid_pico + pico,
         )
+        self._simulated(simulated, -pico)
+
+    def _simulated(self, simulated: bool, saved_pico: int) -> None:
+        if simulated:
+            self.simulated, self.simulated_pico = self.simulated + 1, self.simulated_pico + saved_pico
 
     def missed(self, now: float) -> None:
         """A mark was set, and nothing was read."""

@@ -111,11 +111,11 @@ class Keeping:
         in_time = self._clock() < self._end(due.entry) - TOO_LATE
         return self._prefixes.kept_warm and in_time and due.line in self.lines(due.entry)
 
-    def done(self, due: Due, usage: Usage, pico: int, begun: float) -> None:
+    def done(self, due: Due, usage: Usage, pico: int, begun: float, *, simulated: bool = False) -> None:
         """A refresh was answered. One that had to write shows that reads do not keep the entry: it is given up."""
         entry, warm = due.entry, bool(usage.cache_read or usage.cache_written)
         entry.busy = False
-        due.line.balance.refresh(usage, pico, begun)
+        due.line.balance.refresh(usage, pico, begun, simulated=simulated)
         for line in self.lines(entry):
             line.lapses = line.lapses or line.warm_until
             line.warm_until = max(line.warm_until, begun + entry.seconds) if warm else 0.0

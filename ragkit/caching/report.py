@@ -31,7 +31,8 @@ class LineReport:
     """The questions of one kind. `saved_pico` is net of writes, vain reads and refreshes; None for free local work.
 
     `refreshes` cost `kept_pico`, and questions that read thanks to them saved `won_pico`; `keeping` says why the last
-    one was sent, or why none was, and is empty where nothing is kept warm.
+    one was sent, or why none was, and is empty where nothing is kept warm. `simulated` of the calls a simulation has
+    billed: `simulated_pico` of what was saved is nobody's money.
     """
 
     tenant: str
@@ -54,6 +55,8 @@ class LineReport:
     kept_pico: int
     won_pico: int
     keeping: str
+    simulated: int = 0
+    simulated_pico: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,8 @@ def report_to_json(report: CacheReport) -> dict[str, Any]:
         told = asdict(line)
         saved = told.pop("saved_pico")
         told["saved_usd"] = None if saved is None else format_usd(saved)
+        simulated = told.pop("simulated_pico")
+        told["simulated_usd"] = None if saved is None else format_usd(simulated)
         told["kept_usd"], told["won_usd"] = format_usd(told.pop("kept_pico")), format_usd(told.pop("won_pico"))
         told["filters"], told["refused"] = dict(line.filters), dict(line.refused)
         lines.append(told)
@@ -158,6 +163,8 @@ def _line(file: CacheFile, key: str, body: str, catalogue: Catalogue, at: dateti
         kept_pico=balance.kept_pico,
         won_pico=balance.won_pico,
         keeping=line.keeping,
+        simulated=balance.simulated,
+        simulated_pico=balance.simulated_pico,
     )
 
 
@@ -186,7 +193,7 @@ def _text(line: LineReport) -> str:
     odds = [f"{it.ttl} {it.warm:.0%} (pays from {it.break_even:.0%})" for it in line.odds]
     lines += [f"  next question within: {', '.join(odds)}"] if odds else []
     lines.append(f"  now: {line.verdict}")
-    lines += _kept(line)
+    lines += [*_kept(line), *_simulated(line)]
     lines += [f"  unmarked {number:,} times: {reason}" for reason, number in line.refused]
     return "\n".join([*lines, *(f"  retired {reason}" for reason in line.retired)])
 
@@ -201,10 +208,17 @@ def _saved(line: LineReport) -> str:
 def _kept(line: LineReport) -> list[str]:
     if not line.keeping and not line.refreshes:
         return []
-    spent = (
-        f"{line.refreshes:,} refreshes cost {_dollars(line.kept_pico)} and saved {_dollars(line.won_pico)} (estimated)"
-    )
+    cost = f"${format_usd(line.kept_pico)}"
+    spent = f"{line.refreshes:,} refreshes cost {cost} and saved {_dollars(line.won_pico)} (estimated)"
     return [f"  kept warm: {spent}", *([f"  latest: {line.keeping}"] if line.keeping else [])]
+
+
+def _simulated(line: LineReport) -> list[str]:
+    """That money is nobody's, as reports of the ledger say it."""
+    if not line.simulated or line.saved_pico is None:
+        return []
+    amount = f"${format_usd(abs(line.simulated_pico))} {'saved' if line.simulated_pico >= 0 else 'lost'}"
+    return [f"  simulated: {line.simulated:,} calls, with {amount}, came from simulated providers; nobody pays it"]
 
 
 def _dollars(pico: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ragkit.bill import is_simulated
 from ragkit.caching.line import Line
 from ragkit.caching.warming import Writer
 from ragkit.calls.attempt import Attempt
@@ -55,7 +56,8 @@ class Taken:
         usage = attempt.usage
         if attempt.model != self.line.kind.model.id or usage is None or not usage.prompt:
             return
-        self.line.balance.add(usage, self.needless, self.band, self.begun)
+        simulated = is_simulated(attempt.request_id)
+        self.line.balance.add(usage, self.needless, self.band, self.begun, simulated=simulated)
         self._credit(usage)
         if self.prefix.marked and not usage.cache_read and not usage.cache_written:
             self.line.balance.missed(self.begun)

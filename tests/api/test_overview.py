@@ -69,6 +69,7 @@ def test_routes_and_prefixes_tell_who_answered_why_and_what_is_simulated(start: 
         assert prefixes["answers"] == 1
         assert prefixes["lines"][0]["questions"] == 1
         assert prefixes["lines"][0]["refused"]
+        assert (prefixes["lines"][0]["simulated"], prefixes["lines"][0]["simulated_usd"]) == (1, "0")
         assert other.get("/v1/routes").json()["latest"] == []
         assert other.get("/v1/cache/prefixes").json() == {"lines": [], "answers": 0}
 

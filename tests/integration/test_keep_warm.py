@@ -146,6 +146,8 @@ async def test_a_kept_prefix_is_seldom_written_and_everything_is_on_the_ledger(
     assert len(warm) == len(refreshes(twin)) == balance.refreshes > 5
     assert sum(it.cost_pico or 0 for it in bills) == twin.invoice.total_pico
     assert sum(it.cost_pico or 0 for it in warm) == balance.kept_pico < balance.won_pico
+    assert balance.simulated == len(answers) + len(warm)
+    assert balance.simulated_pico == balance.plain_pico - balance.paid_pico > 0
     for receipt in warm:
         (event,) = receipt.events
         assert event.usage.cache_read > 500
@@ -184,6 +186,8 @@ def test_reports_tell_what_refreshes_cost_and_saved(tmp_path: Path, twin: Runnin
     assert line["refreshes"] == len(refreshes(twin)) > 0
     assert line["kept_usd"] == format_usd(spent)
     assert f"{line['refreshes']} refreshes cost $" in shown.output
+    assert line["simulated_usd"] == line["saved_usd"]
+    assert "came from simulated providers; nobody pays it" in shown.output
     assert line["keeping"] and line["keeping"] in shown.output
     (row,) = [it for it in kinds["lines"] if it["group"] == "warm"]
     assert (row["events"], row["cost_usd"]) == (line["refreshes"], format_usd(spent))

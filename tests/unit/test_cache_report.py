@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 import pytest
 
 from ragkit.caching.file import CacheFile
-from ragkit.caching.line import Kind
+from ragkit.caching.line import Kind, Line, line_to_json, restore_line
 from ragkit.caching.lines import Lines
-from ragkit.caching.report import CacheReport, cache_report, report_to_text
+from ragkit.caching.report import CacheReport, cache_report, report_to_json, report_to_text
+from ragkit.caching.taken import Taken
+from ragkit.calls.attempt import Attempt
 from ragkit.models import Catalogue
-from ragkit.nouns import Model, Usage
+from ragkit.nouns import Model, Prefix, Usage
 
 AT = datetime(2026, 11, 23, tzinfo=UTC)
 TENANTS = ("acme", "acme2", 'ac"me', "ac%", "äcme", "acme, inc")
@@ -64,6 +66,45 @@ def test_what_was_kept_warm_once_is_not_told_as_if_it_still_were() -> None:
     text = report_to_text(CacheReport((off,), ()))
     assert "1 refreshes cost $0.007" in text
     assert "latest" not in text
+
+
+@pytest.mark.parametrize(("answered_by", "simulated"), [("req_twin00000001", True), ("req_011C", False)])
+def test_what_a_simulation_has_billed_is_told_apart(answered_by: str, simulated: bool) -> None:
+    file = CacheFile(None)
+    lines = Lines(file)
+    line = lines.line(Kind("acme", (), HAIKU, ""))
+    lines.count(line, (), AT.timestamp())
+    band = Catalogue.load().bands("claude-haiku-5-5", at=AT)[0]
+    attempt = Attempt("generate", "anthropic", HAIKU.id, Usage(cache_read=10**6), 1.0, 1, "", "ok")
+    Taken(Prefix(), line, band=band).record(replace(attempt, request_id=answered_by))
+    lines.save_all(AT.timestamp())
+    report = cache_report(file, Catalogue.load(), AT)
+    (told,) = report_to_json(report)["lines"]
+    assert told["saved_usd"] == "0.09"
+    assert (told["simulated"], told["simulated_usd"]) == ((1, "0.09") if simulated else (0, "0"))
+    said = "simulated: 1 calls, with $0.09 saved, came from simulated providers; nobody pays it"
+    assert (said in report_to_text(report)) == simulated
+
+
+def test_a_refresh_of_a_simulation_is_a_loss_that_nobody_bears() -> None:
+    file = CacheFile(None)
+    lines = Lines(file)
+    line = lines.line(Kind("acme", (), HAIKU, ""))
+    line.balance.refresh(Usage(cache_read=9), 90_000, AT.timestamp(), simulated=True)
+    line.balance.unanswered(10_000, simulated=True)
+    line.balance.unanswered(5_000)
+    lines.save_all(AT.timestamp())
+    text = report_to_text(cache_report(file, Catalogue.load(), AT))
+    assert "3 refreshes cost $0.000000105 and" in text
+    assert "simulated: 2 calls, with $0.0000001 lost, came from simulated providers; nobody pays it" in text
+
+
+def test_a_file_of_before_tells_that_nothing_was_simulated() -> None:
+    line = Line(Kind("acme", (), HAIKU, ""))
+    told = json.loads(line_to_json(line))
+    del told["balance"]["simulated"], told["balance"]["simulated_pico"]
+    restore_line(line, json.dumps(told))
+    assert (line.balance.simulated, line.balance.simulated_pico) == (0, 0)
 
 
 def test_the_operator_is_told_all(file: CacheFile) -> None:

@@ -19,7 +19,7 @@ import {
   tile,
   when,
 } from "./dom.js";
-import { money, pico } from "./money.js";
+import { money, pico, simulatedMoney } from "./money.js";
 import { receiptView, servedBy, time } from "./receipt.js";
 
 start(async () => {
@@ -87,6 +87,9 @@ function line(it) {
         " (estimated against no prefix)",
       ],
     ),
+    it.simulated_usd?.startsWith("-")
+      ? simulatedMoney(it.simulated_usd.slice(1), "lost")
+      : simulatedMoney(it.simulated_usd, "saved"),
     it.digest
       ? el(
           "ul",
