@@ -9,7 +9,7 @@ The commit protocol, the same for all of them:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -120,6 +120,13 @@ class Store(Protocol):
 
     async def pending_dense(self, tenant: str, limit: int, but: Collection[str] = ()) -> tuple[Chunk, ...]:
         """Visible chunks that have no dense vector yet, without those of the documents `but`."""
+        ...
+
+    def pending_pages(self, tenant: str, size: int, but: Collection[str] = ()) -> AsyncIterator[tuple[Chunk, ...]]:
+        """As `pending_dense` all of them, at most `size` at a time, however many there are.
+
+        What gets a vector, or comes, while they are gone through may be among them or not; no page is empty.
+        """
         ...
 
     async def set_dense(self, tenant: str, vectors: Sequence[tuple[Chunk, tuple[float, ...]]]) -> int:

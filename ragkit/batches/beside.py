@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -53,6 +54,16 @@ class JournalThread:
 
     async def parts(self, job_id: str) -> tuple[Part, ...]:
         return await self.run(lambda journal: journal.parts(job_id))
+
+    async def put_arrived(self, items: Sequence[Item]) -> None:
+        await self.run(lambda journal: journal.put_arrived(items))
+
+    async def pages(self, job_id: str) -> AsyncIterator[tuple[Item, ...]]:
+        """All items of a job, a few at a time."""
+        after = -1
+        while page := await self.run(partial(Journal.items_after, job_id=job_id, number=after)):
+            yield page
+            after = page[-1].number
 
     async def items(self, job_id: str, state: str) -> tuple[Item, ...]:
         return await self.run(lambda journal: journal.items(job_id, state))

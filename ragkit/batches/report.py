@@ -10,7 +10,8 @@ from typing import Any
 
 from ragkit.batch import Progressing
 from ragkit.batches.job import Item, Job, Part
-from ragkit.money import PICO_PER_USD, format_usd
+from ragkit.batches.tally import cost_of
+from ragkit.money import format_usd
 
 STATES = ("new", "ready", "planned", "live", "asking", "answered", "failed")
 
@@ -38,37 +39,8 @@ class Report:
     @property
     def cost_pico(self) -> int | None:
         """What the answers cost; None as soon as one of them is unknown."""
-        costs = [_cost(item) for item in self.items if item.answer is not None]
+        costs = [cost_of(item) for item in self.items if item.answer is not None]
         return None if None in costs else sum(cost for cost in costs if cost is not None)
-
-
-@dataclass(frozen=True, slots=True)
-class Bills:
-    """What several jobs hold and cost."""
-
-    jobs: tuple[Report, ...] = ()
-
-    @property
-    def held_pico(self) -> int:
-        return sum(job.held_pico for job in self.jobs)
-
-    @property
-    def cost_pico(self) -> int | None:
-        """What was bought by these jobs so far; None as soon as a part of it is unknown."""
-        costs = [job.cost_pico for job in self.jobs]
-        return None if None in costs else sum(cost for cost in costs if cost is not None)
-
-    @property
-    def money(self) -> str:
-        """For people."""
-        cost = "unknown" if self.cost_pico is None else f"${format_usd(self.cost_pico)}"
-        return f"cost {cost}, held ${format_usd(self.held_pico)}"
-
-    @property
-    def usd(self) -> dict[str, str | None]:
-        """For machines: decimal strings of dollars."""
-        cost = None if self.cost_pico is None else format_usd(self.cost_pico)
-        return {"held_usd": format_usd(self.held_pico), "cost_usd": cost}
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +128,6 @@ def quote_text(quote: Quote) -> str:
         f"  live   about ${format_usd(quote.live_pico)}: the batch lane saves {saved:.0%} (estimated)",
     ]
     return "\n".join([*lines, *(f"  prefix: {reason}" for reason in quote.prefixes)])
-
-
-def _cost(item: Item) -> int | None:
-    """In pico-dollars, from the receipt's decimal string."""
-    told = None if item.answer is None else item.answer["receipt"]["cost_usd"]
-    return None if told is None else int(Decimal(told) * PICO_PER_USD)
 
 
 def _part_to_json(part: Part, progress: Progressing | None) -> dict[str, Any]:

@@ -15,29 +15,29 @@ from ragkit.words.bm25 import encode_chunk
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """`given` counts the chunks that got a context; `seen` names what the documents looked at want, or have."""
+    """A document: `given` counts its chunks that got a context, `seen` names what they want, or have."""
 
     given: int
     seen: frozenset[str]
 
 
-async def fill(store: Store, journal: JournalThread, maker: Maker, sources: Collection[str] = ()) -> Filled:
-    """Give chunks the contexts that are known; documents that have all of theirs are marked.
+async def fill(
+    store: Store, journal: JournalThread, maker: Maker, sources: Collection[str] | None = None
+) -> AsyncIterator[Filled]:
+    """Give chunks the contexts that are known, document by document; one that has all of its contexts is marked.
 
-    Documents that are marked already are looked at only if they are among `sources`.
+    Those of these `sources`, also where they are marked already, else those that want some.
     """
-    given, seen = 0, set[str]()
     for record in await store.records(maker.tenant):
-        if not _wants(record, maker) and record.source not in sources:
+        if not (_wants(record, maker) if sources is None else record.source in sources):
             continue
         wanted = await asyncio.to_thread(wishes, await store.chunks(maker.tenant, record.id), maker)
         known = await _known(journal, maker, wanted)
         placed = [_placed(wish.chunk, text) for wish in wanted if (text := known.get(wish.name))]
-        given += await store.set_contexts(maker.tenant, placed)
-        seen.update(wish.name for wish in wanted)
+        given = await store.set_contexts(maker.tenant, placed)
         if wanted and record.context != maker.name and all(wish.name in known for wish in wanted):
             await store.mark_contexts(maker.tenant, [replace(record, context=maker.name)])
-    return Filled(given, frozenset(seen))
+        yield Filled(given, frozenset(wish.name for wish in wanted))
 
 
 async def lacking(

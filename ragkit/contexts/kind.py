@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from ragkit.batches.beside import JournalThread
@@ -67,22 +68,26 @@ class Contexts:
 
     async def deliver(self, job: Job, journal: JournalThread) -> None:
         """First what was bought is remembered, then the index gets it, then it is written down that it has it."""
-        items = await journal.run(lambda it: [item for item in it.all_items(job.id) if _undelivered(item)])
-        if not items:
+        maker: Maker | None = None
+        sources = set[str]()
+        async for page in journal.pages(job.id):
+            if items := list(filter(_undelivered, page)):
+                maker = maker or await journal.run(partial(self._maker, item=items[0], job=job))
+                said = {item.question.id: str((item.answer or {}).get("context", "")) for item in items}
+                await journal.run(partial(Journal.keep_contexts, tenant=job.account.tenant, contexts=said))
+                sources.update(item.question.text for item in items)
+        if maker is None:
             return
-        (asked,) = await journal.run(lambda it: tuple(it.asked(items[:1])))
-        tenant = job.account.tenant
-        maker = self.maker(asked, job)
-        said = {item.question.id: str((item.answer or {}).get("context", "")) for item in items}
-        await journal.run(lambda it: it.keep_contexts(tenant, said))
         self.at("remembered")
-        if not self._wanted(maker):
-            await journal.put_items(*(_delivered(item, applied=False, why=OTHERS) for item in items))
-            return
-        filled = await fill(await self.store(), journal, maker, {item.question.text for item in items})
+        wanted, seen = self._wanted(maker), set[str]()
+        async for filled in fill(await self.store(), journal, maker, sources if wanted else ()):
+            self.given += filled.given
+            seen.update(filled.seen)
         self.at("filled")
-        self.given += filled.given
-        await journal.put_items(*(_delivered(item, applied=item.question.id in filled.seen) for item in items))
+        why = OUTDATED if wanted else OTHERS
+        async for page in journal.pages(job.id):
+            items = list(filter(_undelivered, page))
+            await journal.put_arrived([_delivered(item, applied=item.question.id in seen, why=why) for item in items])
 
     def _wanted(self, maker: Maker) -> bool:
         """Contexts of a model that the settings no longer name must not replace those of the one that they name."""
@@ -91,16 +96,11 @@ class Contexts:
         model = context_model(self.parts.settings, self.parts.catalogue, self.parts.clock())
         return replace(maker, model=model).name == maker.name
 
-    def maker(self, asked: Asked, job: Job) -> Maker:
+    def _maker(self, journal: Journal, item: Item, job: Job) -> Maker:
         """By what a job was made, whatever the settings say by now."""
+        (asked,) = journal.asked([item])
         lane: Lane = asked.request.lane
         return Maker(asked.request.model, job.account.tenant, lane, self.parts.catalogue, self.parts.clock())
-
-
-def waiting(journal: Journal, tenant: str) -> frozenset[str]:
-    """The names of what is under way: in a job that is not over."""
-    jobs = journal.open_jobs(tenant, "contexts")
-    return frozenset(item.question.id for job in jobs for item in journal.all_items(job.id))
 
 
 def _undelivered(item: Item) -> bool:
@@ -109,7 +109,7 @@ def _undelivered(item: Item) -> bool:
     return useful and "applied" not in (item.answer or {})
 
 
-def _delivered(item: Item, *, applied: bool, why: str = OUTDATED) -> Item:
+def _delivered(item: Item, *, applied: bool, why: str) -> Item:
     useful = item.state == "answered"
     reason = item.reason or ("" if applied else why)
     return replace(item, reason=reason, answer={**(item.answer or {}), "applied": useful and applied})

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ragkit.batches.job import Item
-from ragkit.batches.report import Bills
+from ragkit.batches.tally import Bills
 from ragkit.errors import RagkitError
 from ragkit.money import format_usd
 
@@ -45,24 +43,21 @@ class Placed(Bills):
     @property
     def waiting(self) -> int:
         """Chunks whose context is to come."""
-        return sum(item.state not in ("answered", "failed") for item in self._items())
+        return sum(job.open for job in self.jobs)
 
     @property
     def outdated(self) -> int:
         """Contexts that were paid for and had no chunk any more."""
-        return sum(item.state == "answered" and not _applied(item) for item in self._items())
+        return sum(job.unused for job in self.jobs)
 
     @property
     def failed(self) -> int:
-        return sum(item.state == "failed" for item in self._items())
+        return sum(job.counts.get("failed", 0) for job in self.jobs)
 
     @property
     def reason(self) -> str:
         """Why the first one failed."""
-        return next((item.reason for item in self._items() if item.state == "failed"), "")
-
-    def _items(self) -> Iterator[Item]:
-        return (item for job in self.jobs for item in job.items)
+        return next((reason for job in self.jobs for reason in job.reasons), "")
 
 
 def context_to_json(found: Foreseen | Placed) -> dict[str, Any]:
@@ -98,8 +93,3 @@ def context_text(found: Foreseen | Placed) -> list[str]:
     if found.waiting:
         lines.append("next: ragkit ingest --collect")
     return lines
-
-
-def _applied(item: Item) -> bool:
-    """One that was not delivered yet will be."""
-    return item.answer is not None and item.answer.get("applied", True)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from ragkit.batches.bench import at_bench
+from ragkit.batches.bench import MOST_CHUNKS, Entry, at_bench
 from ragkit.batches.beside import JournalThread, opened
-from ragkit.batches.job import Item, Job, Question
-from ragkit.batches.journal import FILE_NAME, Journal
+from ragkit.batches.job import ItemState, Job, Question
+from ragkit.batches.journal import FILE_NAME
 from ragkit.batches.lane import Lane
 from ragkit.batches.plan import worst
 from ragkit.batches.quote import expected
 from ragkit.batches.sending import Env
 from ragkit.contexts.fill import fill, lacking, unknown
-from ragkit.contexts.kind import Contexts, waiting
+from ragkit.contexts.kind import Contexts
 from ragkit.contexts.model import context_model
 from ragkit.contexts.report import Foreseen, Placed
 from ragkit.contexts.wish import Maker, Wish
@@ -29,16 +29,19 @@ USUAL_OUTPUT = 90
 
 
 class ContextRun:
-    """One run over an index, for the account that pays. `foreseen` and `placed` tell what it did."""
+    """One run over an index, for the account that pays. `foreseen` and `placed` tell what it did.
 
-    def __init__(self, parts: Parts, account: Account, env: Env | None = None) -> None:
+    About `most` chunks make a job.
+    """
+
+    def __init__(self, parts: Parts, account: Account, env: Env | None = None, most: int = MOST_CHUNKS) -> None:
         self.foreseen = Foreseen(batch=parts.settings.ingest.context == "batch")
         self.placed = Placed()
         self._parts = parts
         self._account = account
         self._env = env or Env(now=parts.clock)
+        self._most = most
         self._watched: set[str] = set()
-        self._under_way: frozenset[str] | None = None
 
     def check(self) -> None:
         """Raises `ConfigError` or `UnpricedModel`, before a file is read, where nobody could write contexts."""
@@ -63,13 +66,13 @@ class ContextRun:
         """
         maker, kind = self._maker(), self._kind(store)
         async with at_bench(self._parts, kind, self._env) as bench:
-            filled = await fill(store, bench.journal, maker)
+            given = sum([filled.given async for filled in fill(store, bench.journal, maker)])
             before = await bench.journal.run(lambda it: it.open_jobs(maker.tenant, "contexts"))
-            entered = await self._enter(store, bench.journal, maker)
-            jobs = before if entered is None else (*before, entered)
-            reports, error = await bench.work(jobs, Lane.advance)
-            self.placed = Placed(reports, filled.given + kind.given, error)
-            return await self._waiting(store, bench.journal)
+            reports, error = await bench.work(before, Lane.advance)
+            lacking = Lacking(self._account, self._env, store, bench.journal, maker, self._most)
+            more, later = await bench.ask(lacking)
+            self.placed = Placed((*reports, *more), given + kind.given, error or later)
+            return await self._waiting(bench.journal)
 
     async def collect(self, store: Store) -> frozenset[str]:
         """Take what has come; the documents that still wait."""
@@ -78,39 +81,10 @@ class ContextRun:
             jobs = await bench.journal.run(lambda it: it.open_jobs(self._account.tenant, "contexts"))
             reports, error = await bench.work(jobs, Lane.collect)
             self.placed = Placed(reports, kind.given, error)
-            return await self._waiting(store, bench.journal)
+            return await self._waiting(bench.journal)
 
-    async def _enter(self, store: Store, journal: JournalThread, maker: Maker) -> Job | None:
-        """Write a job down for all that is lacking and not under way, in one step."""
-        wanted = [wish async for document in lacking(store, journal, maker) for wish in document]
-        job = Job(uuid.uuid4().hex[:16], self._account, self._env.now(), k=0, kind="contexts")
-        live = self._parts.settings.ingest.context == "live"
-
-        def enter(it: Journal) -> Job | None:
-            with it.turn():  # two runs at once must not ask for the same
-                settled = waiting(it, maker.tenant) | it.contexts(maker.tenant, [wish.name for wish in wanted]).keys()
-                fresh = {wish.name: wish for wish in wanted if wish.name not in settled}
-                if not fresh:
-                    return None
-                it.add_job(job, ())
-                for number, wish in enumerate(fresh.values()):
-                    item = Item(job.id, number, Question(wish.name, wish.chunk.source), "live" if live else "ready")
-                    it.put_asked(item, wish.asked)
-            return job
-
-        entered = await journal.run(enter)
-        self._env.at("job written")
-        return entered
-
-    async def _waiting(self, store: Store, journal: JournalThread) -> frozenset[str]:
-        tenant = self._account.tenant
-
-        def sources(it: Journal) -> set[str]:
-            items = (item for job in it.open_jobs(tenant, "contexts") for item in it.all_items(job.id))
-            return {item.question.text for item in items if item.state not in ("answered", "failed")}
-
-        under_way = await journal.run(sources)
-        return frozenset(record.id for record in await store.records(tenant) if record.source in under_way)
+    async def _waiting(self, journal: JournalThread) -> frozenset[str]:
+        return frozenset(await journal.run(lambda it: it.waiting(self._account.tenant, "contexts")))
 
     def _kind(self, store: Store) -> Contexts:
         async def at_hand() -> Store:
@@ -137,9 +111,9 @@ class ContextRun:
     async def _add(self, wanted: Sequence[Wish], journal: JournalThread | None) -> None:
         """The wishes of a document that are not under way, by the stretch that they share."""
         payer = self._parts.payer(self._account, self._env.now())
-        if self._under_way is None and journal is not None:
-            self._under_way = await journal.run(lambda it: waiting(it, self._account.tenant))
-        under_way = self._under_way or frozenset()
+        under_way: frozenset[str] = frozenset()
+        if journal is not None:
+            under_way = await journal.run(lambda it: it.wanted(self._account.tenant, [wish.name for wish in wanted]))
         stretches: dict[str, list[Wish]] = {}
         for wish in wanted:
             if wish.name not in under_way:
@@ -154,3 +128,38 @@ class ContextRun:
                 expected_pico=self.foreseen.expected_pico + (expected(requests, payer, USUAL_OUTPUT) if priced else 0),
                 most_pico=self.foreseen.most_pico + sum(worst(request, payer) for request in requests),
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """The contexts that the documents of an index lack."""
+
+    account: Account
+    env: Env
+    store: Store
+    journal: JournalThread
+    maker: Maker
+    most: int
+
+    def job(self) -> Job:
+        return Job(uuid.uuid4().hex[:16], self.account, self.env.now(), k=0, kind="contexts")
+
+    async def pages(self) -> AsyncIterator[Mapping[str, Wish]]:
+        """Cut between stretches only: the chunks of one read what the first of them writes to the cache."""
+        page: dict[str, Wish] = {}
+        stretch = ""
+        async for document in lacking(self.store, self.journal, self.maker):
+            for wish in document:
+                before, stretch = stretch, wish.request.prompt.prefix.digest
+                if len(page) >= self.most and before != stretch:
+                    yield page
+                    page = {}
+                page[wish.name] = wish
+        if page:
+            yield page
+
+    def entries(self, fresh: Sequence[Wish]) -> Iterator[Entry]:
+        state: ItemState = "ready" if self.maker.lane == "batch" else "live"
+        for wish in fresh:
+            named = Question(wish.name, wish.chunk.source)
+            yield Entry(named, wish.asked, {wish.name: wish.chunk.document_id}, state)

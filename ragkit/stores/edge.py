@@ -6,8 +6,9 @@ import asyncio
 import os
 import secrets
 from asyncio.subprocess import Process
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -86,7 +87,15 @@ class EdgeStore:
         return await self._run(self._readers, self._index.chunks, tenant, document_id)
 
     async def pending_dense(self, tenant: str, limit: int, but: Collection[str] = ()) -> tuple[Chunk, ...]:
-        return await self._run(self._readers, self._index.pending_dense, tenant, limit, but)
+        chunks = self._index.pending_dense(tenant, limit, but)
+        return await self._run(self._readers, lambda: tuple(islice(chunks, limit)))
+
+    async def pending_pages(
+        self, tenant: str, size: int, but: Collection[str] = ()
+    ) -> AsyncIterator[tuple[Chunk, ...]]:
+        chunks = self._index.pending_dense(tenant, size, but)
+        while page := await self._run(self._readers, lambda: tuple(islice(chunks, size))):
+            yield page
 
     async def set_dense(self, tenant: str, vectors: Sequence[tuple[Chunk, tuple[float, ...]]]) -> int:
         return await self._run(self._writer, self._index.set_dense, tenant, vectors)

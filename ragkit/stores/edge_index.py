@@ -7,7 +7,7 @@ chunks before it writes the record and the record before it deletes, which outli
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -38,7 +38,7 @@ from ragkit.stores.codec import (
 )
 from ragkit.stores.edge_query import request, sparse_vector, without_dense
 from ragkit.stores.edge_room import Room
-from ragkit.stores.edge_shard import ChunkShard, batches, scroll
+from ragkit.stores.edge_shard import PAGE, ChunkShard, batches, scroll
 from ragkit.stores.schema import check_dimensions
 from ragkit.stores.visible import Channel, Findings, in_order, not_staged, ranked, reconcile, visible_hits
 
@@ -135,14 +135,10 @@ class EdgeIndex:
                 break
         return in_order(point.payload for point in points)
 
-    def pending_dense(self, tenant: str, limit: int, but: Collection[str] = ()) -> tuple[Chunk, ...]:
-        found: list[Chunk] = []
-        for payload in self._without_dense(tenant, True, limit):
-            if len(found) == limit:
-                break
-            if (chunk := read_chunk(payload)).document_id not in but:
-                found.append(chunk)
-        return tuple(found)
+    def pending_dense(self, tenant: str, page: int, but: Collection[str] = ()) -> Iterator[Chunk]:
+        """Read on demand, at most `page` at a time."""
+        chunks = map(read_chunk, self._without_dense(tenant, True, min(page, PAGE)))
+        return (chunk for chunk in chunks if chunk.document_id not in but)
 
     def set_dense(self, tenant: str, vectors: Sequence[tuple[Chunk, tuple[float, ...]]]) -> int:
         wanted: dict[UUID, tuple[Chunk, tuple[float, ...]]] = {}
@@ -188,7 +184,7 @@ class EdgeIndex:
 
     def verify(self) -> Reconciliation:
         findings = self._findings()
-        without = sum(1 for tenant in tuple(self._records) for _ in self._without_dense(tenant, PLACE, 1000))
+        without = sum(1 for tenant in tuple(self._records) for _ in self._without_dense(tenant, PLACE, PAGE))
         return findings.reconciliation(len(self._all()), without)
 
     def sweep(self) -> int:
@@ -260,8 +256,7 @@ class EdgeIndex:
         """Payloads of a tenant's visible chunks without a vector; none are missing where none are made."""
         if self.description.schema.dimensions is None:
             return
-        shard = self._chunks.engine
-        for point in scroll(shard, page=page, filter=without_dense(tenant), with_payload=fields):
+        for point in scroll(self._chunks, page=page, filter=without_dense(tenant), with_payload=fields):
             place = read_place(point.payload)
             if self._revision(tenant, place.document) == place.revision:
                 yield point.payload

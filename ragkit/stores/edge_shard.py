@@ -17,6 +17,8 @@ from ragkit.stores.visible import Place, place_of
 
 BATCH = 500
 """Points per call: the engine holds the interpreter while it writes, so this bounds how long a question waits."""
+PAGE = 1000
+"""Points that are read together where all are gone through."""
 
 
 class ChunkShard:
@@ -55,6 +57,9 @@ class ChunkShard:
 
     def query(self, request: QueryRequest) -> Sequence[Any]:
         return self.engine.query(request)
+
+    def scroll(self, request: ScrollRequest) -> Any:
+        return self.engine.scroll(request)
 
     def count(self) -> int:
         return self.engine.count(CountRequest(exact=True))
@@ -98,7 +103,7 @@ def batches(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
     return (items[start : start + BATCH] for start in range(0, len(items), BATCH))
 
 
-def scroll(shard: EdgeShard, *, page: int = 1000, **request: Any) -> Iterator[Any]:
+def scroll(shard: EdgeShard | ChunkShard, *, page: int = PAGE, **request: Any) -> Iterator[Any]:
     """All points of a request, page by page."""
     offset = None
     while True:

@@ -133,13 +133,20 @@ class QdrantStore:
         return in_order(point.payload or {} for point in points)
 
     async def pending_dense(self, tenant: str, limit: int, but: Collection[str] = ()) -> tuple[Chunk, ...]:
-        found: list[Chunk] = []
+        return await anext(self.pending_pages(tenant, limit, but), None) or ()
+
+    async def pending_pages(
+        self, tenant: str, size: int, but: Collection[str] = ()
+    ) -> AsyncIterator[tuple[Chunk, ...]]:
+        page: list[Chunk] = []
         async for payload in self._without_dense(tenant, True):
-            if len(found) == limit:
-                break
             if (chunk := read_chunk(payload)).document_id not in but:
-                found.append(chunk)
-        return tuple(found)
+                page.append(chunk)
+            if len(page) == size:
+                yield tuple(page)
+                page = []
+        if page:
+            yield tuple(page)
 
     async def set_dense(self, tenant: str, vectors: Sequence[tuple[Chunk, tuple[float, ...]]]) -> int:
         records = await self._committed(tenant, [chunk.document_id for chunk, _ in vectors])

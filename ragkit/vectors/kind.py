@@ -14,6 +14,7 @@ from ragkit.batches.beside import JournalThread
 from ragkit.batches.embeddings import NAME, dimensions_of, question
 from ragkit.batches.job import Asked, Item, Job, paid
 from ragkit.batches.journal import VECTOR, Journal
+from ragkit.batches.journal_file import chunk_name
 from ragkit.batches.kind import Written
 from ragkit.batches.plan import Candidate
 from ragkit.batches.sending import pass_by
@@ -72,24 +73,25 @@ class Vectors:
     async def deliver(self, job: Job, journal: JournalThread) -> None:
         """First the index has the vectors of an item, then the journal lets go of them."""
         await journal.run(partial(_remember, job=job))
-        items = await journal.run(lambda it: [item for item in it.all_items(job.id) if _undelivered(item)])
-        if not items:
-            return
+        async for page in journal.pages(job.id):
+            for item in filter(_undelivered, page):
+                await self._place(item, job.account.tenant, journal)
+
+    async def _place(self, item: Item, tenant: str, journal: JournalThread) -> None:
         store = await self.store()
         schema = (await store.info()).schema
-        for item in items:
-            (asked,) = await journal.run(partial(_asked, item=item))
-            given, answer = 0, dict(item.answer or {})
-            vectors = _vectors(answer.pop("vectors"))
-            made = (f"openai:{asked.request.model.id}", dimensions_of(asked.request))
-            if made == (schema.embedder, schema.dimensions):
-                pairs = list(zip(asked.request.prompt.selected, vectors, strict=True))
-                given = await store.set_dense(job.account.tenant, pairs)
-            self.at("filled")
-            lost = len(asked.request.prompt.selected) - given
-            reason = f"{lost} vectors were {OUTDATED}" if lost else item.reason
-            await journal.put_items(replace(item, reason=reason, answer={**answer, "applied": given}))
-            self.given += given
+        (asked,) = await journal.run(partial(_asked, item=item))
+        given, answer = 0, dict(item.answer or {})
+        vectors = _vectors(answer.pop("vectors"))
+        made = (f"openai:{asked.request.model.id}", dimensions_of(asked.request))
+        if made == (schema.embedder, schema.dimensions):
+            pairs = list(zip(asked.request.prompt.selected, vectors, strict=True))
+            given = await store.set_dense(tenant, pairs)
+        self.at("filled")
+        lost = len(asked.request.prompt.selected) - given
+        reason = f"{lost} vectors were {OUTDATED}" if lost else item.reason
+        await journal.put_arrived([replace(item, reason=reason, answer={**answer, "applied": given})])
+        self.given += given
 
 
 def wish(model: str, dimensions: int, chunks: Sequence[Chunk], *, shorter: bool) -> Asked:
@@ -101,22 +103,9 @@ def wish(model: str, dimensions: int, chunks: Sequence[Chunk], *, shorter: bool)
     return Asked(Request(prompt, embedder, NO_SCHEMA, 0, lane="batch"), Route(embedder, 0.0, WHY), (), (), None)
 
 
-def under_way(journal: Journal, tenant: str) -> tuple[Chunk, ...]:
-    """The chunks, by name and context, whose vectors are asked for, or paid for and not in the index yet.
-
-    Those that failed count until their job is over: then it is remembered what must not be asked for again.
-    """
-    found: dict[tuple[str, str], Chunk] = {}
-    for job in journal.open_jobs(tenant, "vectors"):
-        items = [item for item in journal.all_items(job.id) if item.state != "answered" or _undelivered(item)]
-        for asked in journal.asked(items):
-            found.update((identity(chunk), chunk) for chunk in asked.request.prompt.selected)
-    return tuple(found.values())
-
-
-def identity(chunk: Chunk) -> tuple[str, str]:
-    """What a vector belongs to: a chunk with the context that it has now."""
-    return chunk.id, chunk.context
+def name(chunk: Chunk) -> str:
+    """What its vector belongs to."""
+    return chunk_name(chunk.id, chunk.context)
 
 
 def name_of(model: str, dimensions: int, text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ragkit.batches.report import Bills
+from ragkit.batches.tally import Bills
 from ragkit.errors import RagkitError
 
 
@@ -23,8 +23,7 @@ class Followed(Bills):
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why vectors that were asked for did not come, or were not applied."""
-        final = (item for job in self.jobs for item in job.items if item.state in ("answered", "failed"))
-        return tuple(dict.fromkeys(item.reason for item in final if item.reason))
+        return tuple(dict.fromkeys(reason for job in self.jobs for reason in (*job.reasons, *job.remarks)))
 
 
 def vectors_to_json(found: Followed) -> dict[str, Any]:

@@ -3,43 +3,47 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
-from ragkit.batches.bench import Step, at_bench
+from ragkit.batches.bench import MOST_CHUNKS, Entry, Step, at_bench
 from ragkit.batches.beside import JournalThread
 from ragkit.batches.embeddings import MOST_TEXTS
-from ragkit.batches.job import Asked, Item, Job, Question
+from ragkit.batches.job import Asked, Job, Question
 from ragkit.batches.journal import Journal
 from ragkit.batches.lane import Lane
-from ragkit.batches.report import Report
 from ragkit.batches.sending import Env
+from ragkit.batches.tally import Tally
 from ragkit.embed import Embedder, index_text
 from ragkit.errors import ConfigError
 from ragkit.nouns import Account, Chunk, Usage
 from ragkit.parts import Parts
 from ragkit.store import Store
-from ragkit.vectors.kind import USELESS, Vectors, identity, name_of, under_way, wish
+from ragkit.vectors.kind import USELESS, Vectors, name, name_of, wish
 from ragkit.vectors.report import Followed
 
 PROVIDERS = ("openai",)
-EVERYTHING = 1_000_000_000
 MOST_TOKENS = 100_000
 """Estimated tokens of a request, a third of what the provider takes."""
+Marked = tuple[Chunk, str | None]
+"""A chunk, and what is remembered of its text, mostly nothing."""
 
 
 class VectorRun:
     """One run over an index, for the account that pays; `followed` tells what it did.
 
     `asks` says that it asks for what is lacking. Otherwise the lane was changed, and it only sees to its end what was
-    asked for before. Raises `ConfigError` for an embedder without a batch lane.
+    asked for before. At most `most` chunks make a job. Raises `ConfigError` for an embedder without a batch lane.
     """
 
-    def __init__(self, parts: Parts, account: Account, env: Env | None = None) -> None:
+    def __init__(self, parts: Parts, account: Account, env: Env | None = None, most: int = MOST_CHUNKS) -> None:
         self.followed: Followed | None = None
         self.asks = parts.settings.embedder.lane == "batch"
         self._parts = parts
         self._account = account
         self._env = env or Env(now=parts.clock)
+        self._most = most
         if self.asks:
             _embedder(parts)
 
@@ -69,49 +73,52 @@ class VectorRun:
             reports, error = await bench.work(jobs, step)
             # Whoever looks again and again must not ask again each time for what fails each time.
             stuck = step is Lane.collect and not kind.given and any(map(_failed, reports))
-            entered = () if stuck or not self.asks else await self._enter(store, bench.journal, but)
-            more, later = await bench.work(entered, Lane.advance)
-            left = await bench.journal.run(lambda it: under_way(it, tenant))
+            if self.asks and not stuck:
+                lacking = Lacking(self._parts, self._account, self._env, store, bench.journal, but, self._most)
+                more, later = await bench.ask(lacking)
+                reports, error = (*reports, *more), error or later
+            left = await bench.journal.run(lambda it: it.waiting(tenant, "vectors"))
         if self.asks or reports:
-            self.followed = Followed((*reports, *more), kind.given, len(left), error or later)
-        return None if self.asks else frozenset(chunk.document_id for chunk in left)
+            self.followed = Followed(reports, kind.given, sum(left.values()), error)
+        return None if self.asks else frozenset(left)
 
-    async def _enter(self, store: Store, journal: JournalThread, but: Collection[str]) -> tuple[Job, ...]:
-        """Write a job down for all that is lacking and not under way, in one step."""
-        tenant = self._account.tenant
-        # Looked at before and after: what another run takes in between is neither lacking nor under way any more.
-        before = await journal.run(lambda it: frozenset(map(identity, under_way(it, tenant))))
-        marks = await journal.run(lambda it: it.marks(tenant))
-        pending = [(it, self._mark(it, marks)) for it in await store.pending_dense(tenant, EVERYTHING, but)]
-        job = Job(uuid.uuid4().hex[:16], self._account, self._env.now(), k=0, kind="vectors")
 
-        def enter(it: Journal) -> tuple[Job, ...]:
-            with it.turn():
-                settled = before.union(map(identity, under_way(it, tenant)))
-                fresh = [it for it in pending if it[1] != USELESS and identity(it[0]) not in settled]
-                if not fresh:
-                    return ()
-                it.add_job(job, ())
-                for number, chunks in enumerate(_together(fresh)):
-                    named = Question(chunks[0].id, f"{len(chunks)} chunks, from {chunks[0].source} on")
-                    it.put_asked(Item(job.id, number, named, "ready"), self._asked(chunks))
-            return (job,)
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """The chunks of an index that have no vector, but those of some documents, each with what is remembered of it."""
 
-        entered = await journal.run(enter)
-        self._env.at("job written")
-        return entered
+    parts: Parts
+    account: Account
+    env: Env
+    store: Store
+    journal: JournalThread
+    but: Collection[str]
+    most: int
 
-    def _mark(self, chunk: Chunk, marks: Mapping[str, str]) -> str | None:
-        """What is remembered of its text, mostly nothing."""
-        if not marks:
-            return None
-        embedder, price_id = _embedder(self._parts)
-        text = index_text(chunk.title, chunk.section, chunk.text, chunk.context)
-        return marks.get(name_of(price_id, embedder.dimensions, text))
+    def job(self) -> Job:
+        return Job(uuid.uuid4().hex[:16], self.account, self.env.now(), k=0, kind="vectors")
+
+    async def pages(self) -> AsyncIterator[Mapping[str, Marked]]:
+        """Without the texts that were paid for to no avail."""
+        async for chunks in self.store.pending_pages(self.account.tenant, self.most, self.but):
+            yield await self.journal.run(partial(self._marked, chunks=chunks))
+
+    def entries(self, fresh: Sequence[Marked]) -> Iterator[Entry]:
+        for chunks in _together(fresh):
+            named = Question(chunks[0].id, f"{len(chunks)} chunks, from {chunks[0].source} on")
+            yield Entry(named, self._asked(chunks), {name(chunk): chunk.document_id for chunk in chunks})
+
+    def _marked(self, journal: Journal, chunks: Sequence[Chunk]) -> dict[str, Marked]:
+        embedder, price_id = _embedder(self.parts)
+        texts = (index_text(chunk.title, chunk.section, chunk.text, chunk.context) for chunk in chunks)
+        names = [name_of(price_id, embedder.dimensions, text) for text in texts]
+        marks = journal.contexts(self.account.tenant, names)
+        found = ((chunk, marks.get(known)) for chunk, known in zip(chunks, names, strict=True))
+        return {name(chunk): (chunk, mark) for chunk, mark in found if mark != USELESS}
 
     def _asked(self, chunks: Sequence[Chunk]) -> Asked:
-        embedder, price_id = _embedder(self._parts)
-        shorter = embedder.dimensions != self._parts.catalogue.model(price_id).dimensions
+        embedder, price_id = _embedder(self.parts)
+        shorter = embedder.dimensions != self.parts.catalogue.model(price_id).dimensions
         return wish(price_id, embedder.dimensions, chunks, shorter=shorter)
 
 
@@ -123,11 +130,11 @@ def _embedder(parts: Parts) -> tuple[Embedder, str]:
     return embedder, embedder.price_id
 
 
-def _failed(report: Report) -> bool:
-    return report.job.state == "done" and any(item.state == "failed" for item in report.items)
+def _failed(tally: Tally) -> bool:
+    return tally.job.state == "done" and tally.counts.get("failed", 0) > 0
 
 
-def _together(chunks: Sequence[tuple[Chunk, str | None]]) -> Iterator[list[Chunk]]:
+def _together(chunks: Sequence[Marked]) -> Iterator[list[Chunk]]:
     """Requests for chunks, of which those with a mark go alone."""
     yield from _groups([chunk for chunk, mark in chunks if mark is None])
     yield from ([chunk] for chunk, mark in chunks if mark is not None)

@@ -11,6 +11,7 @@ from typing import Any
 import forks
 import tests.integration.context_world as context_world
 from ragkit import Ragkit
+from ragkit.batches.bench import MOST_CHUNKS
 from ragkit.contexts.service import ContextRun
 from ragkit.nouns import Account
 from ragkit.vectors.service import VectorRun
@@ -20,16 +21,16 @@ from tests.integration.batch_child import killer
 async def work(order: dict[str, Any]) -> None:
     sections = order.get("sections", {})
     settings = context_world.settings(Path(order["folder"]), order["urls"], order["model"], **sections)
-    env = killer(order)
+    env, most = killer(order), order.get("most", MOST_CHUNKS)
     async with Ragkit.open(settings, clock=env.now) as rag:
         store = await rag.store()
         if settings.embedder.lane == "batch":
-            vectors = VectorRun(rag.parts, Account(), env)
+            vectors = VectorRun(rag.parts, Account(), env, most)
             await (vectors.start if order["action"] == "start" else vectors.collect)(store, ())
             assert vectors.followed is not None
             error = vectors.followed.error
         else:
-            run = ContextRun(rag.parts, Account(), env)
+            run = ContextRun(rag.parts, Account(), env, most)
             await (run.start if order["action"] == "start" else run.collect)(store)
             error = run.placed.error
         if error is not None:

@@ -75,10 +75,12 @@ def kill(run: Run, twin: RunningTwin, first: str, at: tuple[str, str, int]) -> N
     assert run("collect") == 0
 
 
-async def bought_once(twin: RunningTwin, folder: Path, provider: str, kept: Sequence[Receipt]) -> None:
-    """One batch was created, at half price, and the ledger has what the invoice has; nothing stays held."""
+async def bought_once(
+    twin: RunningTwin, folder: Path, provider: str, kept: Sequence[Receipt], *, batches: int = 1
+) -> None:
+    """So many batches were created, at half price, and the ledger has what the invoice has; nothing stays held."""
     created = [it for it in twin.requests if it.method == "POST" and it.path.endswith(CREATES[provider])]
-    assert len(created) == 1
+    assert len(created) == batches
     assert {line.lane for line in twin.invoice.lines} == {"batch"}
     assert sum(it.cost_pico or 0 for it in kept) == invoiced(twin) > 0
     assert await held(folder) == 0

@@ -179,7 +179,7 @@ async def test_one_text_that_is_refused_keeps_no_other_from_its_vector(tmp_path:
         assert (refused.given, refused.waiting) == (0, 0) and refused.reasons, "this round asks for nothing"
         twin.faults.set([refusal])
         apart = followed(await collect(rag))
-        assert apart.waiting == wanted == sum(len(report.items) for report in apart.jobs)
+        assert apart.waiting == wanted == sum(job.open for job in apart.jobs), "each text by itself"
         twin.clock.advance(DONE)
         half = followed(await collect(rag))
         assert (half.given, half.waiting) == (wanted - 1, 1)

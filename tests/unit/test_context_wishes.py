@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragkit.batches.journal import FILE_NAME, TABLES, Journal
+from ragkit.batches.journal import Journal
+from ragkit.batches.journal_file import FILE_NAME, TABLES
 from ragkit.caching.versions import _same
 from ragkit.config import load_settings
 from ragkit.contexts.model import context_model
