@@ -122,7 +122,8 @@ def _reachable(call: Call, price_id: str, catalogue: Catalogue, at: datetime) ->
             continue
         marked = _dearest(band, call.ttl or ("30m" if call.unasked else None))
         plain = _dearest(band, "30m" if call.unasked else None)
-        yield Usage(output=call.max_output) + Usage(**{marked: head}) + Usage(**{plain: tail}), band
+        prompt = {marked: head + tail} if marked == plain else {marked: head, plain: tail}
+        yield Usage(**prompt, output=call.max_output), band
 
 
 def _dearest(band: Band, ttl: CacheTtl | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, get_args
 
@@ -58,11 +58,11 @@ class Charge:
 
     budget: Budget
     subject: str
+    name: tuple[str, str, str] = field(init=False, repr=False, compare=False)
+    """What its balances are kept under: scope, subject and span."""
 
-    @property
-    def name(self) -> tuple[str, str, str]:
-        """What its balances are kept under: scope, subject and span."""
-        return self.budget.scope, self.subject, str(self.budget.window)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", (self.budget.scope, self.subject, str(self.budget.window)))
 
     @property
     def whom(self) -> str:

@@ -266,7 +266,7 @@ class Order:
         """The attempt, and what it sends before any model's factor."""
         prompt, price_id = request.prompt, request.model.price_id
         turns = [turn.text for turn in (*prompt.history, *request.repair)]
-        head = (prompt.system, str(request.schema.json_schema), prompt.prefix.text)
+        head = (prompt.system, request.schema.text, prompt.prefix.text)
         before = sum(map(measure, head), Size())
         after = sum(map(measure, (prompt.evidence, prompt.question, *turns)), Size())
         factor = Fraction(1) if price_id is None else self._payer.spec(price_id).bound

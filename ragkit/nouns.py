@@ -6,12 +6,14 @@ Money fields end in `_pico` (whole pico-dollars). Times are aware and in UTC. Sp
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Literal
 
 from ragkit.record import DocumentRecord as DocumentRecord
 from ragkit.record import DocumentVersion as DocumentVersion
+from ragkit.usage import Usage as Usage
 
 Lane = Literal["standard", "batch", "flex", "priority", "local"]
 Tier = Literal["cache", "extractive", "local", "small", "medium", "large"]
@@ -113,44 +115,17 @@ class Query:
     model: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What one call is billed for, in disjoint classes, so that its cost is a dot product with a price.
-
-    Tokens, except `searches` (billed search units of rerankers). `input` excludes cached tokens. `output` is all billed
-    output; `reasoning` tells how much of it was thinking and is the one field that is part of another.
-    """
-
-    input: int = 0
-    cache_read: int = 0
-    cache_write_5m: int = 0
-    cache_write_30m: int = 0
-    cache_write_1h: int = 0
-    cache_write_12h: int = 0
-    output: int = 0
-    reasoning: int = 0
-    searches: int = 0
-
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
-
-    @property
-    def prompt(self) -> int:
-        """All tokens sent, cached or not: what context limits and length bands count."""
-        return self.input + self.cache_read + self.cache_written
-
-    @property
-    def cache_written(self) -> int:
-        """Tokens written to a provider's cache, whatever their lifetime."""
-        return self.cache_write_5m + self.cache_write_30m + self.cache_write_1h + self.cache_write_12h
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Schema:
     """A JSON schema that the provider must enforce; `name` is made of letters, digits, `_` and `-`."""
 
     name: str
     json_schema: Mapping[str, Any]
+
+    @cached_property
+    def text(self) -> str:
+        """The schema as text, by whose size its tokens are bounded."""
+        return str(self.json_schema)
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,8 +214,7 @@ def _variants(model: Model, needed: Tier) -> tuple[Model, ...]:
 
 
 def _offer(model: Model, signals: Signals, market: Market) -> Offer:
-    cached = {(one.model, one.effort): one for one in signals.warmth}
-    warmth = cached.get((model.id, model.effort))
+    warmth = next((it for it in signals.warmth if (it.model, it.effort) == (model.id, model.effort)), None)
     try:
         pico = expected_pico(model, signals.load, market, warmth)
         alone = pico if warmth is None else expected_pico(model, signals.load, market, replace(warmth, uses=1.0))

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from ragkit.budget import Budget, BudgetBook, Charge, Standing
 from ragkit.ledgers.worker import Row, Session
@@ -20,7 +21,8 @@ BUDGETS = """SELECT scope, subject, period, seconds, zone, max_pico, on_exceed F
     ORDER BY scope, subject, period, seconds"""
 
 
-READ_BALANCES = "SELECT start, held, posted FROM balance WHERE scope = ? AND subject = ? AND span = ?"
+READ_BALANCES = "SELECT scope, subject, span, start, held, posted FROM balance WHERE "
+OF_NAME = "scope = ? AND subject = ? AND span = ?"
 WRITE_BALANCE = """INSERT INTO balance (scope, subject, span, start, held, posted) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (scope, subject, span, start) DO UPDATE SET held = excluded.held, posted = excluded.posted"""
 
@@ -52,7 +54,10 @@ class Books:
         return self._book
 
     def charges(self, account: Account, models: tuple[str, ...], lane: str) -> tuple[Charge, ...]:
-        return self.book.purchase(account, models, lane)
+        """The budgets that apply to a purchase; where they stand now is read along, all in one look."""
+        charges = self.book.purchase(account, models, lane)
+        self._read(charge for charge in charges if charge.budget.window.period not in ("question", "rolling"))
+        return charges
 
     def standing(self, charge: Charge) -> Standing:
         """Where a budget stands now."""
@@ -114,23 +119,34 @@ class Books:
         for _, _, balance in changed:
             balance.changed = False
 
+    def _read(self, charges: Iterable[Charge]) -> None:
+        asked = [(charge.name, bucket(charge.budget.window, self.now)) for charge in charges]
+        asked = [(name, start) for name, start in asked if start not in self._balances.get(name, ())]
+        if asked:
+            where = " OR ".join([f"{OF_NAME} AND start = ?"] * len(asked))
+            self._keep(where, [value for name, start in asked for value in (*name, start)])
+        for name, start in asked:
+            self._balances.setdefault(name, {}).setdefault(start, Balance())
+
+    def _keep(self, where: str, values: Sequence[Any]) -> None:
+        for scope, subject, span, start, held, posted in self.session.execute(READ_BALANCES + where, values):
+            self._balances.setdefault((scope, subject, span), {}).setdefault(start, Balance(held, posted))
+
     def _balance(self, name: Name, start: int) -> Balance:
         windows = self._balances.setdefault(name, {})
         if start not in windows:
-            rows = (
-                () if name in self._complete else self.session.execute(READ_BALANCES + " AND start = ?", (*name, start))
-            )
-            windows[start] = Balance(*rows[0][1:]) if rows else Balance()
+            if name not in self._complete:
+                self._keep(f"{OF_NAME} AND start = ?", (*name, start))
+            windows.setdefault(start, Balance())
         return windows[start]
 
     def _counted(self, charge: Charge) -> dict[int, Balance]:
         """The buckets of a rolling window that have money in them."""
         name, since = charge.name, counted_from(charge.budget.window, self.now)
-        windows = self._balances.setdefault(name, {})
         if name not in self._complete:
-            for start, held, posted in self.session.execute(READ_BALANCES + " AND start >= ?", (*name, since)):
-                windows.setdefault(start, Balance(held, posted))
+            self._keep(f"{OF_NAME} AND start >= ?", (*name, since))
             self._complete.add(name)
+        windows = self._balances.get(name, {})
         return {start: it for start, it in windows.items() if start >= since and (it.held or it.posted)}
 
 

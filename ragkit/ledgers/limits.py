@@ -131,12 +131,12 @@ def _simulated(books: Books) -> Counter[Name]:
 
 def _holds(books: Books) -> Iterator[Entry]:
     for at, *who, model, fallbacks, lane, amount in books.session.execute(OPEN):
-        yield books.charges(account_from_row(who), (model, *json.loads(fallbacks)), lane), at, amount, 0
+        yield books.book.purchase(account_from_row(who), (model, *json.loads(fallbacks)), lane), at, amount, 0
 
 
 def _postings(books: Books, sql: str, since: int) -> Iterator[Entry]:
     for at, *who, model, price_row, lane, posted in books.session.execute(sql, (since,)):
-        yield books.charges(account_from_row(who), model_names(model, price_row), lane), at, 0, int(posted)
+        yield books.book.purchase(account_from_row(who), model_names(model, price_row), lane), at, 0, int(posted)
 
 
 def _added(found: Iterable[Entry], since: int) -> Iterator[tuple[Name, int, int, int]]:

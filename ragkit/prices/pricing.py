@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from fractions import Fraction
+from operator import attrgetter, mul
 
 from ragkit.errors import ConfigError, UnpricedModel
 from ragkit.nouns import Lane, Usage
@@ -17,6 +18,7 @@ PICO_PER_MILLION = 10**12 // 10**6
 PICO_PER_THOUSAND = 10**12 // 10**3
 UNPRICED = -1
 """Stands in compiled prices for a class without one, so that a sum can never take it for free."""
+_units = attrgetter(*("searches" if name == "search" else name for name in CLASSES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,11 @@ class Band:
     prices: tuple[int, ...]
     row_id: str
     confidence: str = "listed"
+    unpriced: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    """The places of the classes without a price."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "unpriced", tuple(place for place, price in enumerate(self.prices) if price < 0))
 
     def price(self, name: str) -> int:
         """Pico-dollars per unit of a class of `CLASSES`; `UNPRICED` without a price."""
@@ -55,23 +62,10 @@ class Schedule:
 
 def band_cost(usage: Usage, band: Band) -> int:
     """The dot product of a usage with a band's prices."""
-    units = (
-        usage.input,
-        usage.cache_read,
-        usage.cache_write_5m,
-        usage.cache_write_30m,
-        usage.cache_write_1h,
-        usage.cache_write_12h,
-        usage.output,
-        usage.searches,
-    )
-    pico = 0
-    for count, price in zip(units, band.prices, strict=True):
-        if count:
-            if price < 0 or count < 0:
-                raise _no_price(units, band)
-            pico += count * price
-    return pico
+    units = _units(usage)
+    if min(units) < 0 or any(map(units.__getitem__, band.unpriced)):
+        raise _no_price(units, band)
+    return sum(map(mul, units, band.prices))
 
 
 def _no_price(units: Sequence[int], band: Band) -> UnpricedModel:
