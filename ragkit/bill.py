@@ -45,9 +45,14 @@ def is_question(receipt: Receipt) -> bool:
     return compared or any(event.kind in CALLS for event in receipt.events)
 
 
-def is_simulated(request_id: str | None) -> bool:
-    """Whether `ragkit twin` has answered, by the id that it gave a request."""
-    return SIMULATED_ID.match(request_id or "") is not None
+def is_simulated(name: str | None) -> bool:
+    """Whether `ragkit twin` has answered, by the id of a request, a batch or a cache, with or without its path."""
+    return SIMULATED_ID.match((name or "").rpartition("/")[2]) is not None
+
+
+def simulated_in(receipt: Receipt) -> int:
+    """How much of what a receipt lists a simulation has billed, as far as its cost is known."""
+    return sum(event.cost_pico or 0 for event in receipt.events if event.reason.startswith(SIMULATED))
 
 
 class Bill:
@@ -89,13 +94,15 @@ class Bill:
     ) -> Event:
         """Charge one attempt of the retry wrapper, failed or not; one whose usage nobody knows costs an unknown sum."""
         marks = marks or Marks()
+        ended = "" if attempt.outcome == "ok" else attempt.outcome
+        reason = (SIMULATED if attempt.simulated else "") + "; ".join(filter(None, (attempt.reason, ended)))
         event = Event(
             attempt.kind,
             attempt.model,
             attempt.usage or Usage(),
             None,
             attempt.seconds,
-            attempt.reason if attempt.outcome == "ok" else "; ".join(filter(None, (attempt.reason, attempt.outcome))),
+            reason,
             attempt.number,
             attempt.lane,
             estimated=attempt.estimated,
@@ -135,7 +142,7 @@ class Bill:
         return Baseline(sum(event.cost_pico or 0 for event in self.events), why)
 
     def _add(self, event: Event, price_id: str | None, region: str | None) -> Event:
-        if is_simulated(event.request_id):
+        if is_simulated(event.request_id) and not event.reason.startswith(SIMULATED):
             event = replace(event, reason=SIMULATED + event.reason)
         self._steps.append(Step(event, price_id, region))
         return event

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from ragkit.nouns import Usage
@@ -11,11 +11,15 @@ from ragkit.nouns import Usage
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """Vectors in the order of their texts, and what they cost in tokens; `estimated` where nobody reported it."""
+    """Vectors in the order of their texts, and what they cost in tokens; `estimated` where nobody reported it.
+
+    `request_ids` are those of the calls that it took, where the provider names them.
+    """
 
     vectors: tuple[tuple[float, ...], ...]
     usage: Usage
     estimated: bool = False
+    request_ids: tuple[str, ...] = field(default=(), compare=False)
 
 
 def index_text(title: str, section: tuple[str, ...], text: str, context: str = "") -> str:

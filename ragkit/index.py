@@ -220,7 +220,10 @@ class Index:
 
 
 def _billed(report: IngestReport, metered: MeteredEmbedder | None) -> IngestReport:
-    return report if metered is None else replace(report, usage=metered.usage, cost_pico=metered.cost_pico)
+    if metered is None:
+        return report
+    simulated = metered.simulated_pico
+    return replace(report, usage=metered.usage, cost_pico=metered.cost_pico, simulated_pico=simulated)
 
 
 async def _check_embedder(store: Store, wanted: tuple[str, int] | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from ragkit.bill import simulated_in
 from ragkit.calls.parts import RetryingEmbedder
 from ragkit.calls.retry import Retrying
 from ragkit.checkout import Order, checkout
@@ -18,7 +19,8 @@ ATTEMPTS = 8
 class MeteredEmbedder:
     """A priced embedder for an ingest, which has no question to charge; `usage` and `cost_pico` add up its receipts.
 
-    A cost of None is unknown. Raises `BudgetExceeded` before anything is sent that a budget does not hold.
+    A cost of None is unknown; `simulated_pico` of what is known is nobody's money. Raises `BudgetExceeded` before
+    anything is sent that a budget does not hold.
     """
 
     def __init__(self, embedder: Embedder, retrying: Retrying, new_order: Callable[[], Order]) -> None:
@@ -27,6 +29,7 @@ class MeteredEmbedder:
         self.price_id = embedder.price_id
         self.usage = Usage()
         self.cost_pico: int | None = 0
+        self.simulated_pico = 0
         self._embedder = embedder
         self._retrying = retrying.patient(ATTEMPTS)
         self._new_order = new_order
@@ -57,5 +60,6 @@ class MeteredEmbedder:
 
     def _add(self, receipt: Receipt) -> None:
         self.usage = sum((event.usage for event in receipt.events), self.usage)
+        self.simulated_pico += simulated_in(receipt)
         known = self.cost_pico is not None and receipt.cost_pico is not None
         self.cost_pico = (self.cost_pico or 0) + (receipt.cost_pico or 0) if known else None

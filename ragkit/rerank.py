@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from ragkit.nouns import Chunk, Hit, Usage
@@ -14,12 +14,14 @@ class Reranked:
     """The hits in their new order, best first, `score` in 0..1 as the chance of being relevant; and the tokens used.
 
     Where a provider bills by search, `usage.searches` counts its units. `estimated` marks usage that nobody reported.
+    `request_ids` are those of the calls that it took, where the provider names them.
     """
 
     hits: tuple[Hit, ...]
     usage: Usage = Usage()
     searches: int = 0
     estimated: bool = False
+    request_ids: tuple[str, ...] = field(default=(), compare=False)
 
 
 def passage(chunk: Chunk) -> str:

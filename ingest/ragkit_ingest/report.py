@@ -9,6 +9,7 @@ from ragkit.contexts.report import Foreseen, Placed, context_text, context_to_js
 from ragkit.errors import RagkitError
 from ragkit.money import format_usd
 from ragkit.nouns import Usage
+from ragkit.reports.spending import simulated_note
 from ragkit.vectors.report import Followed, vectors_text, vectors_to_json
 
 Phase = Literal["read", "embed"]
@@ -37,7 +38,8 @@ class Failure:
 class IngestReport:
     """What a run did, or with `dry_run` would do.
 
-    `usage` is what the embedder billed (estimated in a dry run), `cost_pico` its price, None where nobody knows it.
+    `usage` is what the embedder billed (estimated in a dry run), `cost_pico` its price, None where nobody knows it;
+    `simulated_pico` of that is nobody's money.
     `tokens` counts the chunks that were written. `error` ended the embedding early: everything is searchable by its
     words, and running again embeds the rest. `context` is about contexts of chunks, None where none are wanted,
     `vectors` about those that a batch is to bring.
@@ -57,6 +59,7 @@ class IngestReport:
     error: RagkitError | None = None
     context: Foreseen | Placed | None = None
     vectors: Followed | None = None
+    simulated_pico: int = 0
     seconds: float = 0.0
     seconds_searchable: float = 0.0
     dry_run: bool = False
@@ -83,6 +86,7 @@ def report_to_json(report: IngestReport) -> dict[str, Any]:
         "chunks": {"added": report.chunks_added, "deleted": report.chunks_deleted},
         "failures": [{"source": failure.source, "reason": failure.reason} for failure in report.failures],
         "cost_usd": None if report.cost_pico is None else format_usd(report.cost_pico),
+        "simulated_usd": format_usd(report.simulated_pico),
         **context,
         **vectors,
         "seconds": round(report.seconds, 3),
@@ -100,6 +104,8 @@ def report_text(report: IngestReport) -> str:
         f"embedding {'estimate' if report.dry_run else 'cost'} {cost} for {report.usage.prompt:,} tokens; "
         f"{report.seconds:.1f} s",
     ]
+    if note := simulated_note(report.simulated_pico, "of what embedding has cost"):
+        lines.append(note)
     lines += [] if report.context is None else context_text(report.context)
     lines += [] if report.vectors is None else vectors_text(report.vectors)
     if report.skipped:

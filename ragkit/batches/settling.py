@@ -12,6 +12,7 @@ from datetime import datetime
 from ragkit.batch import Result
 from ragkit.batches.job import Asked, Item, Job, Part
 from ragkit.batches.kind import Kind, Written
+from ragkit.bill import is_simulated
 from ragkit.calls.attempt import Attempt
 from ragkit.checkout import Order, Payer
 from ragkit.errors import InvalidAnswer
@@ -78,6 +79,7 @@ def _attempt(result: Result, item: Item, asked: Asked, part: Part, event: EventK
         lane="batch",
         request_id=None if completion is None else completion.request_id,
         reported_pico=None if completion is None else completion.reported_pico,
+        simulated=is_simulated(part.remote),
     )
 
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from math import ceil, log
 from typing import Protocol
 
+from ragkit.bill import SIMULATED, is_simulated
 from ragkit.caching.policy import AUTOMATIC_SECONDS, SECONDS, Arrivals, Terms
 from ragkit.checkout import Order
 from ragkit.errors import BudgetExceeded, ProviderError
@@ -78,13 +79,13 @@ class Renting:
     def __init__(self, catalogue: Catalogue, clock: Callable[[], float]) -> None:
         self._catalogue = catalogue
         self._clock = clock
-        self._held: dict[tuple[str, str], tuple[float, int]] = {}
+        self._held: dict[tuple[str, str], tuple[float, Rented]] = {}
         self._busy: set[tuple[str, str]] = set()
 
     async def ensure(self, request: Request, landlord: Landlord, order: Order, wanted: bool) -> None:
         """Rent or renew the cache of a request's prefix where that pays; a question goes on without one, too."""
         key = (request.model.id, request.cache_key)
-        until, tokens = self._held.get(key, (0.0, 0))
+        until, kept = self._held.get(key, (0.0, Rented("", 0)))
         left = until - self._clock()
         if left < EARLY:
             landlord.forget(request)
@@ -95,34 +96,34 @@ class Renting:
             if left < EARLY:
                 self._held[key] = await self._rent(request, landlord, order)
             else:
-                self._held[key] = await self._renew(request, landlord, order, until, tokens)
+                self._held[key] = await self._renew(request, landlord, order, until, kept)
         except (BudgetExceeded, ProviderError):
             self._held.pop(key, None)
             landlord.forget(request)
         finally:
             self._busy.discard(key)
 
-    async def _rent(self, request: Request, landlord: Landlord, order: Order) -> tuple[float, int]:
+    async def _rent(self, request: Request, landlord: Landlord, order: Order) -> tuple[float, Rented]:
         """Tokens are billed once as input, then by the time that they are kept."""
         most = order.head_tokens(request)
         await order.admit_amount(request.model, self._stored(request, most) + _rent(request, most, TERM))
         begin = self._clock()
         with _noted(request, order):
-            tokens = (await landlord.rent(request, TERM)).tokens
-        price = self._stored(request, tokens) + _rent(request, tokens, TERM)
-        order.charge_amount(_event(request, Usage(input=tokens), price, f"kept for {TERM} s"))
-        return begin + TERM, tokens
+            made = await landlord.rent(request, TERM)
+        price = self._stored(request, made.tokens) + _rent(request, made.tokens, TERM)
+        order.charge_amount(_event(request, Usage(input=made.tokens), price, f"kept for {TERM} s", made))
+        return begin + TERM, made
 
     async def _renew(
-        self, request: Request, landlord: Landlord, order: Order, until: float, tokens: int
-    ) -> tuple[float, int]:
+        self, request: Request, landlord: Landlord, order: Order, until: float, kept: Rented
+    ) -> tuple[float, Rented]:
         end = self._clock() + TERM
-        price = _rent(request, tokens, ceil(end - until))
+        price = _rent(request, kept.tokens, ceil(end - until))
         await order.admit_amount(request.model, price)
         with _noted(request, order):
             await landlord.renew(request, TERM)
-        order.charge_amount(_event(request, Usage(), price, f"kept for another {end - until:.0f} s"))
-        return end, tokens
+        order.charge_amount(_event(request, Usage(), price, f"kept for another {end - until:.0f} s", kept))
+        return end, kept
 
     def _stored(self, request: Request, tokens: int) -> int:
         at = datetime.fromtimestamp(self._clock(), UTC)
@@ -145,7 +146,8 @@ def _noted(request: Request, order: Order) -> Iterator[None]:
         raise
 
 
-def _event(request: Request, usage: Usage, pico: int | None, reason: str) -> Event:
+def _event(request: Request, usage: Usage, pico: int | None, reason: str, kept: Rented | None = None) -> Event:
     """The rent is computed from the time that was asked for; the provider counts it by its own clock."""
     prefix, tier = request.prompt.prefix.digest, request.model.tier
+    reason = SIMULATED + reason if kept is not None and is_simulated(kept.name) else reason
     return Event("store", request.model.id, usage, pico, 0.0, reason, estimated=True, tier=tier, prefix=prefix)

@@ -37,7 +37,8 @@ class Policy:
 class Attempt:
     """One call that was made, for the receipt. `usage` of None means that nobody knows what it cost.
 
-    `number` counts the attempts of one logical call. `outcome` is `ok`, `cancelled` or the name of an error.
+    `simulated` says that a simulation has answered, also where no `request_id` tells it. `number` counts the attempts
+    of one logical call. `outcome` is `ok`, `cancelled` or the name of an error.
     """
 
     kind: EventKind
@@ -52,6 +53,7 @@ class Attempt:
     estimated: bool = False
     request_id: str | None = None
     reported_pico: int | None = None
+    simulated: bool = False
 
 
 Record = Callable[[Attempt], None]
@@ -70,6 +72,7 @@ class Meter:
     lane: Lane = "standard"
     request_id: str | None = None
     reported_pico: int | None = None
+    simulated: bool = False
     committed: bool = False
     abandoned: bool = False
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
+from ragkit.bill import is_simulated
 from ragkit.calls.attempt import Attempt, Call, Meter
 from ragkit.calls.retry import Retrying
 from ragkit.embed import Embedded, Embedder
@@ -104,6 +105,7 @@ class _Tries:
         async def once(meter: Meter, seconds: float) -> T:
             result = await work()
             meter.usage, meter.estimated = result.usage, result.estimated
+            meter.simulated = any(map(is_simulated, result.request_ids))
             if wrong := complaint(result):
                 raise ProviderError(f"{self._part.name} returned {wrong}: choose another model", usage=result.usage)
             return result

@@ -173,6 +173,7 @@ class Retrying:
                     estimated=meter.estimated,
                     request_id=meter.request_id,
                     reported_pico=meter.reported_pico,
+                    simulated=meter.simulated,
                 )
             )
 

@@ -7,7 +7,6 @@ names. Vertex AI does not serve it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import httpx2
@@ -35,7 +34,11 @@ class GeminiDecisions:
         self._rest = Rest(self.name, key, base_url or URL, key_header="x-goog-api-key", http=http)
 
     async def rate(self, rating: Rating) -> Rated:
-        read = partial(from_wire, labels=tuple(rating.levels))
+        labels = tuple(rating.levels)
+
+        def read(payload: Mapping[str, Any], request_id: str | None) -> Rated:
+            return from_wire(payload, labels, request_id)
+
         return await self._rest.ask(PATH, to_wire(rating), rating.served, read, seconds=rating.timeout)
 
     async def aclose(self) -> None:
@@ -49,12 +52,12 @@ def to_wire(rating: Rating) -> dict[str, Any]:
     return {"model": f"models/{rating.served}", "input": rating.text, "questions": {QUESTION: question}}
 
 
-def from_wire(payload: Mapping[str, Any], labels: tuple[str, ...]) -> Rated:
+def from_wire(payload: Mapping[str, Any], labels: tuple[str, ...], request_id: str | None = None) -> Rated:
     """The chances, by the places of the levels on the wire; a blocked input has no answers."""
     if not isinstance(payload.get("usage"), Mapping):
-        raise unbilled("gemini", "without usage")
+        raise unbilled("gemini", "without usage", request_id)
     usage = usage_of(payload["usage"])
-    return Rated(read_chances(lambda: _chances(payload, labels), "gemini", usage, None), usage)
+    return Rated(read_chances(lambda: _chances(payload, labels), "gemini", usage, request_id), usage, request_id)
 
 
 def _chances(payload: Mapping[str, Any], labels: tuple[str, ...]) -> dict[str, float]:

@@ -13,7 +13,7 @@ from ragkit.embed import Embedded
 from ragkit.errors import ConfigError, ProviderError
 from ragkit.nouns import Usage
 from ragkit.providers.priced import priced_model
-from ragkit.providers.rest import Rest, add_spent
+from ragkit.providers.rest import Rest, add_spent, named
 from ragkit.settings import Settings
 from ragkit.tokens import estimate_tokens
 
@@ -70,6 +70,7 @@ class RemoteEmbedder:
 
     async def embed_documents(self, texts: Sequence[str]) -> Embedded:
         vectors: list[Vector] = []
+        ids: tuple[str, ...] = ()
         usage, estimated = Usage(), False
         for batch in _batches(texts, self._api):
             try:
@@ -78,8 +79,8 @@ class RemoteEmbedder:
                 add_spent(error, usage)
                 raise
             vectors += part.vectors
-            usage, estimated = usage + part.usage, estimated or part.estimated
-        return Embedded(tuple(vectors), usage, estimated)
+            usage, estimated, ids = usage + part.usage, estimated or part.estimated, ids + part.request_ids
+        return Embedded(tuple(vectors), usage, estimated, ids)
 
     async def embed_query(self, text: str) -> Embedded:
         return await self._ask(Ask(self._model, "query", [text], self._asked))
@@ -89,16 +90,17 @@ class RemoteEmbedder:
 
     async def _ask(self, ask: Ask) -> Embedded:
         path, body = self._api.to_wire(ask)
-        return await self._rest.ask(path, body, ask.model, lambda payload: self._read(payload, ask))
+        return await self._rest.ask(path, body, ask.model, lambda payload, id_: self._read(payload, id_, ask))
 
-    def _read(self, payload: Mapping[str, Any], ask: Ask) -> Embedded:
+    def _read(self, payload: Mapping[str, Any], request_id: str | None, ask: Ask) -> Embedded:
         found, tokens = self._api.from_wire(payload)
         usage = Usage(input=sum(map(estimate_tokens, ask.texts)) if tokens is None else tokens)
         if len(found) != len(ask.texts) or any(len(vector) != self.dimensions for vector in found):
             shape = f"{len(found)} vectors of {len(found[0]) if found else 0} numbers"
             wanted = f"{len(ask.texts)} of {self.dimensions}"
-            raise ProviderError(f"{self._api.provider} returned {shape} instead of {wanted}", usage=usage)
-        return Embedded(tuple(map(unit, found)), usage, tokens is None)
+            wrong = f"{self._api.provider} returned {shape} instead of {wanted}"
+            raise ProviderError(wrong, usage=usage, request_id=request_id)
+        return Embedded(tuple(map(unit, found)), usage, tokens is None, named(request_id))
 
 
 def unpack(encoded: str) -> Vector:

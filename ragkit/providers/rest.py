@@ -47,11 +47,11 @@ class Rest:
         path: str,
         body: Mapping[str, Any],
         model: str,
-        read: Callable[[Mapping[str, Any]], T],
+        read: Callable[[Mapping[str, Any], str | None], T],
         *,
         seconds: float | None = None,
     ) -> T:
-        """What `read` makes of the answer, in `seconds` if this call has a limit of its own.
+        """What `read` makes of the answer and its id, in `seconds` if this call has a limit of its own.
 
         Raises `ProviderError` only, without the key in any text.
         """
@@ -62,7 +62,7 @@ class Rest:
             )
             if not response.is_success:
                 raise self._error(response, model)
-            return read(read_object(response.text))
+            return read(read_object(response.text), response.headers.get("x-request-id"))
         except httpx2.HTTPError as error:
             raise lost(self.provider, error) from self._cause(error)
         except httpx2.InvalidURL as error:
@@ -111,6 +111,11 @@ def count_in(payload: Mapping[str, Any], *path: str) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value != int(value):
         raise ValueError(f"'{'.'.join(path)}' is {value!r}")
     return int(value)
+
+
+def named(request_id: str | None) -> tuple[str, ...]:
+    """The ids of one call: providers need not name it."""
+    return () if request_id is None else (request_id,)
 
 
 def add_spent(error: ProviderError, spent: Usage) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from ragkit.errors import ProviderError
 from ragkit.nouns import Hit, Usage
 from ragkit.providers.priced import priced_model
-from ragkit.providers.rest import Rest, add_spent
+from ragkit.providers.rest import Rest, add_spent, named
 from ragkit.rerank import Reranked, passage
 from ragkit.settings import Settings
 from ragkit.tokens import estimate_tokens
@@ -65,6 +65,7 @@ class RemoteReranker:
 
     async def rerank(self, question: str, hits: Sequence[Hit]) -> Reranked:
         ranked: list[Hit] = []
+        ids: tuple[str, ...] = ()
         usage, estimated = Usage(), False
         for batch in self._batches(question, hits):
             try:
@@ -73,9 +74,9 @@ class RemoteReranker:
                 add_spent(error, usage)
                 raise
             ranked += part.hits
-            usage, estimated = usage + part.usage, estimated or part.estimated
+            usage, estimated, ids = usage + part.usage, estimated or part.estimated, ids + part.request_ids
         ranked.sort(key=lambda hit: (-hit.score, hit.chunk.id))
-        return Reranked(tuple(ranked), usage, usage.searches, estimated)
+        return Reranked(tuple(ranked), usage, usage.searches, estimated, ids)
 
     async def aclose(self) -> None:
         await self._rest.aclose()
@@ -83,13 +84,16 @@ class RemoteReranker:
     async def _ask(self, question: str, hits: Sequence[Hit]) -> Reranked:
         ask = Ask(self._model, question, [passage(hit.chunk) for hit in hits])
         path, body = self._api.to_wire(ask)
-        scores, billed = await self._rest.ask(path, body, ask.model, lambda payload: self._api.from_wire(payload, ask))
+        (scores, billed), ids = await self._rest.ask(
+            path, body, ask.model, lambda payload, id_: (self._api.from_wire(payload, ask), named(id_))
+        )
         usage = self._api.estimate(ask) if billed is None else billed
         if scores.keys() != set(range(len(hits))):
             ranked = f"{len(scores)} of {len(hits)} texts"
-            raise ProviderError(f"{self._api.provider} ranked {ranked}: choose another reranker", usage=usage)
+            wrong = f"{self._api.provider} ranked {ranked}: choose another reranker"
+            raise ProviderError(wrong, usage=usage, request_id=next(iter(ids), None))
         found = tuple(hit.scored(scores[place]) for place, hit in enumerate(hits))
-        return Reranked(found, usage, usage.searches, billed is None)
+        return Reranked(found, usage, usage.searches, billed is None, ids)
 
     def _batches(self, question: str, hits: Sequence[Hit]) -> Iterator[Sequence[Hit]]:
         """Calls within the limits; tokens are estimated, so a half is added to them."""

@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from ragkit import Ragkit, load_settings
+from ragkit.bill import simulated_in
 from ragkit.budget import Budget
 from ragkit.clock import utc_now
 from ragkit.config import Settings
@@ -90,7 +91,7 @@ async def test_it_is_asked_first_and_its_mean_decides(tmp_path: Path, twin: Runn
     assert f"{model} calls the question simple with" in answer.route.reason
     assert 0.05 < answer.route.score < 0.5
     assert f"(a strong model gains {answer.route.score:.3f})" in answer.route.reason
-    assert answer.receipt.cost_pico == invoiced(twin)
+    assert answer.receipt.cost_pico == invoiced(twin) == simulated_in(answer.receipt)
     assert answer.receipt.saved_pico == sum(saving.pico for saving in answer.receipt.savings)
     if classifier in PAID:
         assert event.price_row == f"{model}@start"

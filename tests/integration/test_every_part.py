@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ragkit import Ragkit, load_settings
+from ragkit.bill import simulated_in
 from ragkit.ledgers import open_ledger
 from ragkit.nouns import Answer, Receipt
 from ragkit.streaming import Said
@@ -91,7 +92,7 @@ async def opened(folder: Path, twin: RunningTwin, model: str, reranker: dict[str
 
 def same(receipt: Receipt | None, twin: RunningTwin) -> None:
     assert receipt is not None
-    assert receipt.cost_pico == twin.invoice.total_pico
+    assert receipt.cost_pico == twin.invoice.total_pico == simulated_in(receipt)
     assert receipt.saved_pico == sum(saving.pico for saving in receipt.savings)
 
 

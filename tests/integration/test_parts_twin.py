@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from ragkit import Ragkit, load_settings
+from ragkit.bill import simulated_in
 from ragkit.budget import Budget
 from ragkit.errors import BudgetExceeded, RagkitError
 from ragkit.ledgers import open_ledger
@@ -24,6 +25,7 @@ from ragkit.window import Window
 from ragkit_eval.twin.faults import Fault
 from ragkit_eval.twin.fixture import RunningTwin
 from ragkit_ingest.pipeline import IngestOptions
+from ragkit_ingest.report import report_text, report_to_json
 
 NAMES = ("cohere", "gemini", "openai", "voyage")
 EMBEDDERS = ("voyage", "cohere", "openai", "gemini")
@@ -98,7 +100,7 @@ def arrived(twin: RunningTwin) -> None:
 
 def exact(receipt: Receipt | None, twin: RunningTwin) -> None:
     assert receipt is not None
-    assert receipt.cost_pico == invoiced(twin)
+    assert receipt.cost_pico == invoiced(twin) == simulated_in(receipt)
     assert receipt.saved_pico == sum(saving.pico for saving in receipt.savings)
 
 
@@ -114,7 +116,7 @@ async def test_an_ingest_and_a_search_are_paid_for_and_are_no_questions(tmp_path
     questions, _ = await ledger.cache_use(span.since, span.until)
     await ledger.aclose()
     assert (found.total.questions, questions) == (1, 1)
-    assert found.total.spent_pico == invoiced(twin) > 0
+    assert found.total.spent_pico == found.total.simulated_pico == invoiced(twin) > 0
 
 
 @pytest.mark.parametrize("embedder", EMBEDDERS)
@@ -127,7 +129,10 @@ async def test_an_ingest_costs_what_the_ledger_and_the_twin_say(
         report = await rag.ingest(tmp_path / "docs")
         again = await rag.ingest(tmp_path / "docs")
     assert report.error is None
-    assert report.cost_pico == invoiced(twin) > 0
+    assert report.cost_pico == report.simulated_pico == invoiced(twin) > 0
+    assert report_to_json(report)["simulated_usd"] == report_to_json(report)["cost_usd"]
+    assert "nobody pays it" in report_text(report)
+    assert "nobody pays it" not in report_text(dry) + report_text(again)
     assert dry.cost_pico is not None and 0.5 < dry.cost_pico / report.cost_pico < 2
     assert (again.cost_pico, again.usage.input) == (0, 0)
     receipts = await booked(tmp_path)

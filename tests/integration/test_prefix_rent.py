@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ragkit import Ragkit, load_settings
+from ragkit.bill import simulated_in
 from ragkit.caching.policy import Arrivals, terms_of
 from ragkit.caching.rent import RENT, pays
 from ragkit.models import Catalogue
@@ -51,6 +52,7 @@ async def ask_every(rag: Ragkit, twin: RunningTwin, seconds: float, times: int) 
         answer = await rag.ask(
             f"How long does the {TOPICS[number % 2]} of the pump last, asked for the {number}th time?"
         )
+        assert simulated_in(answer.receipt) == answer.receipt.cost_pico
         total += answer.receipt.cost_pico or 0
     return total
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ragkit import Ragkit
+from ragkit.bill import simulated_in
 from ragkit.budget import Budget
 from ragkit.errors import BudgetExceeded, ConfigError
 from ragkit.money import PICO_PER_USD
@@ -91,7 +92,7 @@ async def test_words_at_once_vectors_later_each_billed_once_at_half_price(tmp_pa
     assert "got one" in report_text(done) and report_to_json(done)["vectors"]["given"] == wanted
     kept = await bought(tmp_path)
     assert {(event.kind, event.lane) for it in kept for event in it.events} == {("embed", "batch")}
-    assert sum(it.cost_pico or 0 for it in kept) == batched(twin)
+    assert sum(it.cost_pico or 0 for it in kept) == sum(map(simulated_in, kept)) == batched(twin)
     assert sum(it.cost_pico or 0 for it in await receipts(tmp_path)) == invoiced(twin)
 
 

@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from ragkit import Ragkit, load_settings
+from ragkit.bill import simulated_in
 from ragkit.nouns import Query
 from ragkit_eval.twin.fixture import RunningTwin
 from service_account import use_account, write_account
@@ -36,5 +37,7 @@ async def test_a_project_is_enough_to_be_answered(
     (seen,) = twin.requests
     assert "/projects/project-1/locations/global/publishers/google/models/gemini-2.5-flash-lite" in seen.path
     assert answer.citations and not answer.abstained
-    assert answer.receipt.cost_pico == sum(line.pico or 0 for line in twin.invoice.lines)
+    assert (
+        answer.receipt.cost_pico == simulated_in(answer.receipt) == sum(line.pico or 0 for line in twin.invoice.lines)
+    )
     assert (audit.open_holds, audit.held_pico) == (0, 0)

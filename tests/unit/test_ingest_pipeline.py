@@ -360,12 +360,13 @@ async def test_a_cancelled_run_keeps_what_was_committed(store: Store, docs: Path
 
 
 def test_the_report_has_the_documented_shape() -> None:
-    report = IngestReport(added=1, chunks_added=2, cost_pico=1_500_000)
+    report = IngestReport(added=1, chunks_added=2, cost_pico=1_500_000, simulated_pico=500_000)
     assert report_to_json(report) == {
         "documents": {"added": 1, "updated": 0, "unchanged": 0, "deleted": 0, "failed": 0},
         "chunks": {"added": 2, "deleted": 0},
         "failures": [],
         "cost_usd": "0.0000015",
+        "simulated_usd": "0.0000005",
         "seconds": 0.0,
     }
     assert report_to_json(replace(report, cost_pico=None))["cost_usd"] is None
