@@ -2,9 +2,10 @@
 
 `python bench/costpath.py [--questions 3000] [--memory FOLDER] [--disk FOLDER]`. The ledger is the real one, its file in
 a folder that is kept in memory, so that no disk is written or synced; `--disk` measures the same on one. Three nested
-budgets apply and three models are weighed. `writes` is the part of `hold` and `settle` in which the question waits for
-the ledger's transaction, from handing it over until it is told that it is committed; `rest` is the whole without it.
-Beside the clock on the wall stands the processor's time of all threads, which other work on the machine disturbs less.
+budgets apply and three models are weighed. The garbage collector is kept short as in `ragkit serve`. `writes` is the
+part of `hold` and `settle` in which the question waits for the ledger's transaction, from handing it over until it is
+told that it is committed; `rest` is the whole without it. Beside the clock on the wall stands the processor's time of
+all threads, which other work on the machine disturbs less.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Awaitable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar, cast
@@ -31,12 +32,14 @@ from ragkit.ledger import Hold, Ledger, Purchase
 from ragkit.nouns import Account, Chunk, Prompt, Query, Receipt, Request, Usage
 from ragkit.parts import Parts
 from ragkit.prompt import render
-from ragkit.route import decide
+from ragkit.route import Policy, decide
+from ragkit.routing.complexity import Scorer
 from ragkit.routing.cost import Market
 from ragkit.routing.signals import policy_of, scorer_of, signals_of
 from ragkit.savings import Counterfactual
 from ragkit.structured import answer_schema
 from ragkit.window import parse_window
+from ragkit_api.pauses import shorten
 
 STAGES = ("classify", "decide", "budgets", "hold", "price", "settle", "whole", "writes", "rest")
 BAR = 1.0
@@ -89,13 +92,21 @@ def minus(one: Spent, other: Spent) -> Spent:
     return one[0] - other[0], one[1] - other[1]
 
 
-async def one(parts: Parts, number: int, question: str, chunks: list[Chunk], prompt: Prompt) -> list[Spent]:
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What is there before a question comes."""
+
+    parts: Parts
+    scorer: Scorer
+    policy: Policy
+
+
+async def one(bench: Bench, number: int, question: str, chunks: list[Chunk], prompt: Prompt) -> list[Spent]:
     """The seconds of each stage, in the order of `ragkit.rag`."""
+    parts, policy = bench.parts, bench.policy
     account = Account(f"tenant-{number % 10}", key=f"key-{number % 50}")
-    scorer = scorer_of(parts.settings.routing)
-    policy = policy_of(parts.settings.routing, scorer)
     marks = [now()]
-    signals = signals_of(Query(question, account), chunks, 0.5, scorer)
+    signals = signals_of(Query(question, account), chunks, 0.5, bench.scorer)
     marks.append(now())
     market = Market(parts.catalogue, parts.clock(), regions=parts.regions)
     route = decide(parts.ladder.models, signals, market, policy).route
@@ -126,11 +137,14 @@ async def measure(folder: Path, questions: int) -> list[list[Spent]]:
     parts, dice = Parts.build(settings), random.Random(1)
     for scope, subject, window in NESTED:
         await parts.ledger.set_budget(Budget(scope, subject, parse_window(window), LIMIT))
-    rows = []
+    scorer = scorer_of(settings.routing)
+    bench, rows = Bench(parts, scorer, policy_of(settings.routing, scorer)), []
     for number in range(questions + WARM):
+        if number == WARM:
+            shorten()
         question = text(dice.randint(6, 30), dice)
         chunks = [Chunk(str(n), "d", "guide.md", text(180, dice), 0, 1, n, 250) for n in range(5)]
-        rows.append(await one(parts, number, question, chunks, render(question, chunks)))
+        rows.append(await one(bench, number, question, chunks, render(question, chunks)))
     audit = await parts.ledger.audit()
     assert (audit.open_holds, audit.differences) == (0, ())
     await parts.aclose()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ragkit.errors import UnpricedModel
 from ragkit.models import Catalogue
 from ragkit.nouns import Account, Event, Receipt, Saving, Tier, Usage
-from ragkit.savings import CALLS, NOTHING_ANSWERED, Baseline, Counterfactual, Step, price_baseline, split_savings
+from ragkit.savings import CALLS, NOTHING_ANSWERED, Baseline, Comparison, Counterfactual, Step
 from ragkit.tokens import Size
 
 if TYPE_CHECKING:
@@ -127,10 +127,9 @@ class Bill:
         if counterfactual is None:
             return self._receipt(self._uncompared(NO_BASELINE))
         try:
-            baseline = price_baseline(counterfactual, self._steps, self._catalogue, self._at)
-            if self.spent_pico is None:
-                return self._receipt(baseline)
-            return self._receipt(baseline, split_savings(counterfactual, self._steps, self._catalogue, self._at))
+            compared = Comparison(counterfactual, self._steps, self._catalogue, self._at)
+            savings = () if self.spent_pico is None else compared.savings()
+            return self._receipt(compared.baseline(), savings)
         except UnpricedModel as error:  # what was bought must be on the ledger all the same
             return self._receipt(self._uncompared(f"not compared: {error}"))
 

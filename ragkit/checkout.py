@@ -128,7 +128,7 @@ class Order:
                 raise
             call = replace(call, max_output=shorter)
             await self._hold(worst_call(call, payer.catalogue, payer.at), model.price_id, call.lane)
-        return replace(request, max_output=call.max_output)
+        return request if call.max_output == request.max_output else replace(request, max_output=call.max_output)
 
     async def admit_amount(self, model: Model, pico: int) -> None:
         """Hold an amount for something beside an answer, such as the rent of a cache."""

@@ -7,7 +7,7 @@ differences add up to the whole exactly, whatever their signs.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from ragkit.errors import UnpricedModel
 from ragkit.models import Catalogue
-from ragkit.nouns import Event, Receipt, Saving, Tier, Usage
+from ragkit.nouns import Event, Lane, Receipt, Saving, Tier, Usage
 from ragkit.tokens import scaled
 
 FREE_LEVERS: dict[Tier, str] = {"cache": "answer cache", "extractive": "extractive", "local": "local"}
@@ -82,15 +82,6 @@ class Baseline:
     note: str
 
 
-def price_baseline(what: Counterfactual, steps: Sequence[Step], catalogue: Catalogue, at: datetime) -> Baseline:
-    """The baseline model with all chunks, no cache, no routing, no batch."""
-    tokens = _Tokens(what, _answer_step(steps), catalogue)
-    usage = Usage(input=tokens.of_baseline(what.fixed + what.retrieved), output=what.output)
-    cost = catalogue.cost(usage, what.price_id, at=at)
-    levers = f"all {what.k} retrieved chunks, no cache, no routing, no batch"
-    return Baseline(cost.pico, f"{cost.row_id}: {usage.input} in, {usage.output} out (estimated), {levers}")
-
-
 def reprice_baseline(receipt: Receipt, catalogue: Catalogue) -> int | None:
     """A receipt's baseline computed anew from its note alone; None where the note is not of ours."""
     found = re.match(r"(\S+)@\S+: (\d+) in, (\d+) out ", receipt.baseline_note)
@@ -100,55 +91,76 @@ def reprice_baseline(receipt: Receipt, catalogue: Catalogue) -> int | None:
     return catalogue.cost(usage, found[1], at=receipt.at).pico
 
 
-def split_savings(
-    what: Counterfactual, steps: Sequence[Step], catalogue: Catalogue, at: datetime
-) -> tuple[Saving, ...]:
-    """What each lever saved, in the order of the walk, without zeros; adds up to baseline less cost to the last digit.
+class Comparison:
+    """The steps of an answer against what the same question would have cost; everything is priced on one day."""
 
-    All costs must be known. A question that was declined without a call that cost anything has one lever for all that
-    its answer would have cost; the steps beside it keep theirs.
-    """
-    answer = _answer_step(steps)
-    tokens = _Tokens(what, answer, catalogue)
-    whole = Usage(input=tokens.of_baseline(what.fixed + what.retrieved), output=what.output)
-    points = [("", catalogue.cost(whole, what.price_id, at=at).pico)]
-    declined = what.abstained and not any(_known(step.event) for step in steps if step.event.kind in CALLS)
-    if what.tier != "cache" and not declined:
-        trimmed = Usage(input=tokens.of_baseline(what.fixed + what.sent), output=what.output)
-        points.append(("trimming", catalogue.cost(trimmed, what.price_id, at=at).pico))
-    if declined:
-        points.append((ABSTAINED, 0))
-    elif answer is None:
-        points.append((FREE_LEVERS.get(what.tier, "no model call"), 0))
-    elif answer.price_id is None:
-        points.append((FREE_LEVERS.get(answer.event.tier or what.tier, "local"), _known(answer.event)))
-    else:
-        sent = Usage(input=tokens.of_answer(what.fixed + what.sent), output=what.output)
-        points += _priced_walk(sent, answer, answer.price_id, catalogue, at)
-    walked = [(lever, before - after) for (_, before), (lever, after) in pairwise(points)]
-    beside = [(_overhead(step, answer), -_known(step.event)) for step in steps if step is not answer]
-    sums: dict[str, int] = {}
-    for lever, pico in walked + beside:
-        sums[lever] = sums.get(lever, 0) + pico
-    return tuple(Saving(lever, pico) for lever, pico in sums.items() if pico)
+    def __init__(self, what: Counterfactual, steps: Sequence[Step], catalogue: Catalogue, at: datetime) -> None:
+        self._what, self._steps, self._catalogue, self._at = what, steps, catalogue, at
+        self._answer = _answer_step(steps)
+        self._tokens = _Tokens(what, self._answer, catalogue)
+        self._whole = self._by_baseline(what.fixed + what.retrieved)
+        self._cost = catalogue.cost(self._whole, what.price_id, at=at)
 
+    def baseline(self) -> Baseline:
+        """The baseline model with all chunks, no cache, no routing, no batch."""
+        levers = f"all {self._what.k} retrieved chunks, no cache, no routing, no batch"
+        size = f"{self._whole.input} in, {self._whole.output} out (estimated)"
+        return Baseline(self._cost.pico, f"{self._cost.row_id}: {size}, {levers}")
 
-def _priced_walk(sent: Usage, answer: Step, price_id: str, catalogue: Catalogue, at: datetime) -> list[tuple[str, int]]:
-    """From the baseline model to the one that answered, then output, prefix, cache, lane and region as they were.
+    def savings(self) -> tuple[Saving, ...]:
+        """What each lever saved, in the order of the walk, without zeros; adds up to baseline less cost exactly.
 
-    `sent` is what the one that answered would have got without any prefix, and written without any brevity.
-    """
-    event = answer.event
-    brief = Usage(input=sent.input, output=event.usage.output)
-    whole = Usage(input=event.usage.prompt, output=event.usage.output)
-    return [
-        ("routing", catalogue.cost(sent, price_id, at=at).pico),
-        ("structured", catalogue.cost(brief, price_id, at=at).pico),
-        ("hot prefix", catalogue.cost(whole, price_id, at=at).pico),
-        ("caching", catalogue.cost(event.usage, price_id, at=at).pico),
-        (event.lane, catalogue.cost(event.usage, price_id, at=at, lane=event.lane).pico),
-        ("region", _known(event)),
-    ]
+        All costs must be known. A question that was declined without a call that cost anything has one lever for all
+        that its answer would have cost; the steps beside it keep theirs.
+        """
+        points = [("", self._cost.pico), *self._walk()]
+        walked = [(lever, before - after) for (_, before), (lever, after) in pairwise(points)]
+        beside = [(_overhead(it, self._answer), -_known(it.event)) for it in self._steps if it is not self._answer]
+        sums: dict[str, int] = {}
+        for lever, pico in walked + beside:
+            sums[lever] = sums.get(lever, 0) + pico
+        return tuple(Saving(lever, pico) for lever, pico in sums.items() if pico)
+
+    def _walk(self) -> Iterator[tuple[str, int]]:
+        """The levers from the baseline to the answer, each with the cost after it."""
+        what, answer = self._what, self._answer
+        if what.abstained and not any(_known(step.event) for step in self._steps if step.event.kind in CALLS):
+            yield ABSTAINED, 0
+            return
+        if what.tier != "cache":
+            trimmed = self._by_baseline(what.fixed + what.sent)
+            yield "trimming", self._catalogue.cost(trimmed, what.price_id, at=self._at).pico
+        if answer is None:
+            yield FREE_LEVERS.get(what.tier, "no model call"), 0
+        elif answer.price_id is None:
+            yield FREE_LEVERS.get(answer.event.tier or what.tier, "local"), _known(answer.event)
+        else:
+            yield from self._priced_walk(answer.event, answer.price_id)
+
+    def _priced_walk(self, event: Event, price_id: str) -> Iterator[tuple[str, int]]:
+        """From the baseline model to the one that answered, then output, prefix, cache, lane and region as they were.
+
+        It begins with what the one that answered would have got without any prefix, and written without any brevity.
+        Where a lever has changed nothing there is nothing to be priced anew.
+        """
+        used, sent = event.usage, self._tokens.of_answer(self._what.fixed + self._what.sent)
+
+        def cost(usage: Usage, lane: Lane = "standard") -> int:
+            return self._catalogue.cost(usage, price_id, at=self._at, lane=lane).pico
+
+        yield "routing", cost(Usage(input=sent, output=self._what.output))
+        if used.output != self._what.output:
+            yield "structured", cost(Usage(input=sent, output=used.output))
+        if used.prompt != sent:
+            yield "hot prefix", cost(Usage(input=used.prompt, output=used.output))
+        yield "caching", cost(used)
+        if event.lane != "standard":
+            yield event.lane, cost(used, event.lane)
+        yield "region", _known(event)
+
+    def _by_baseline(self, estimate: int) -> Usage:
+        """So many estimated tokens to the baseline model, and its answer."""
+        return Usage(input=self._tokens.of_baseline(estimate), output=self._what.output)
 
 
 def _answer_step(steps: Sequence[Step]) -> Step | None:

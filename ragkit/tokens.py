@@ -98,7 +98,7 @@ def features(text: str) -> tuple[int, ...]:
     marks = raw.translate(_CLASS_TABLE, _PLAIN)
     joints = raw.translate(_JOINT_TABLE)
     words = joints.count(b" l") + joints.startswith(b"l")
-    # What is rendered is estimated, bounded, and booked; instructions and schema come again with every question.
+    # What is rendered is estimated, bounded, and booked.
     # Ingest estimates every chunk: what an ASCII text cannot hold is not looked for in it.
     kinds, rest = (_ASCII_CLASSES, _NO_LEADS) if text.isascii() else (CLASSES, ())
     return (len(raw), *map(marks.count, kinds), *rest, words, 1)
@@ -109,8 +109,9 @@ def estimate_tokens(text: str) -> int:
     return _apply(TYPICAL, features(text)) if text else 0
 
 
+@lru_cache(maxsize=256)
 def measure(text: str) -> Size:
-    """The size of a text."""
+    """The size of a text; instructions and schema come again with every question."""
     values = features(text)
     linear = _apply(BOUND, values)
     # No tokenizer makes more than one token a byte, but some first rewrite characters beyond ASCII as longer ones.

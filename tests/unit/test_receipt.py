@@ -10,7 +10,7 @@ from ragkit.models import Catalogue
 from ragkit.money import from_usd
 from ragkit.nouns import Account, Event, EventKind, Lane, Receipt, Usage
 from ragkit.receipt import receipt_to_json, render_receipt
-from ragkit.savings import Counterfactual, Step, reprice_baseline, split_savings
+from ragkit.savings import Comparison, Counterfactual, Step, reprice_baseline
 
 AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
 CATALOGUE = Catalogue.load()
@@ -195,7 +195,7 @@ def test_a_free_answer_is_called_free_also_where_another_model_was_to_be_asked()
 def test_savings_are_not_split_where_a_cost_is_unknown() -> None:
     steps = [Step(event("claude-haiku-5-5", Usage(input=1)), "claude-haiku-5-5", None)]
     with pytest.raises(ValueError, match="only where every cost is known"):
-        split_savings(HAIKU, steps, CATALOGUE, AT)
+        Comparison(HAIKU, steps, CATALOGUE, AT).savings()
 
 
 def test_a_saving_can_be_negative() -> None:
