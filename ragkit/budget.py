@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from ragkit.errors import BudgetExceeded, ConfigError
 from ragkit.money import format_usd, from_usd
 from ragkit.nouns import Account, Pressure
-from ragkit.window import Window
+from ragkit.window import Window, from_micros
 
 Scope = Literal["all", "key", "tenant", "user", "tag", "model", "lane"]
 OnExceed = Literal["refuse", "degrade"]
@@ -71,7 +71,7 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a budget stands for one subject in the current window; `resets` is None where that never happens.
+    """Where a budget stands for one subject in the current window, which ends at `resets_at`, if it ever does.
 
     Budgets count what simulations bill like real money; reports tell how much of `posted_pico` that is.
     """
@@ -79,8 +79,13 @@ class Standing:
     charge: Charge
     held_pico: int
     posted_pico: int
-    resets: datetime | None
+    resets_at: int | None
+    """Microseconds since 1970, of which a time is made where it is told: every question asks where budgets stand."""
     simulated_pico: int = 0
+
+    @property
+    def resets(self) -> datetime | None:
+        return None if self.resets_at is None else from_micros(self.resets_at)
 
     @property
     def limit_pico(self) -> int:
@@ -224,7 +229,8 @@ def bar(standing: Standing) -> BudgetExceeded:
 
 def _exceeded(standing: Standing, why: str) -> BudgetExceeded:
     charge, window = standing.charge, standing.charge.budget.window
-    when = f"it resets at {standing.resets.isoformat()}" if standing.resets else "it does not reset"
+    resets = standing.resets
+    when = f"it resets at {resets.isoformat()}" if resets else "it does not reset"
     error = BudgetExceeded(
         f"the budget of {format_usd(standing.limit_pico)} USD per {window} for {charge.whom} has"
         f" {format_usd(standing.left_pico)} USD left and {why}: {when}; `ragkit budget set` raises it"
@@ -233,6 +239,6 @@ def _exceeded(standing: Standing, why: str) -> BudgetExceeded:
         charge.whom,
         str(window),
         standing.left_pico,
-        standing.resets,
+        resets,
     )
     return error

@@ -190,7 +190,7 @@ def _cheapest(
     enough = [model for model in writers if rank(model) >= RANKS.index(needed)]
     if not enough:
         enough, why = [max(writers, key=rank)], f"{why}, but there is none"
-    offers = [_offer(variant, signals, market) for model in enough for variant in _variants(model, needed)]
+    offers = [_offer(variant, signals, market) for model in enough for variant in _variants(model, needed, signals)]
     priced = sorted((offer for offer in offers if offer.pico is not None), key=_order)
     if not priced:
         raise NoRoute(f"no model that may answer has a price: add {enough[0].id} to a file named by [prices] file")
@@ -202,15 +202,16 @@ def _cheapest(
     return Decision(route, needed, tuple(offers))
 
 
-def _variants(model: Model, needed: Tier) -> tuple[Model, ...]:
-    """The model as its tier has it, and thinking less where the question needs only a lower tier.
+def _variants(model: Model, needed: Tier, signals: Signals) -> tuple[Model, ...]:
+    """The model, thinking less than its tier has it where the question needs only a lower tier.
 
-    Another effort is another entry in a provider's cache, so both are weighed.
+    Another effort is another entry in a provider's cache: where that has something of the model, both are weighed.
     """
     lower = LOWER[needed]
     if model.effort is None or EFFORTS.index(lower) >= EFFORTS.index(model.effort):
         return (model,)
-    return (replace(model, effort=lower), model)
+    less = replace(model, effort=lower)
+    return (less, model) if any(it.model == model.id for it in signals.warmth) else (less,)
 
 
 def _offer(model: Model, signals: Signals, market: Market) -> Offer:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from ragkit.budget import Budget, BudgetBook, Charge, Standing
 from ragkit.ledgers.worker import Row, Session
 from ragkit.nouns import Account
-from ragkit.window import Window, bucket, counted_from, from_micros, resets
+from ragkit.window import Window, bucket, counted_from, resets
 
 Name = tuple[str, str, str]
 """Scope, subject and span: whose balances, by the start of their windows."""
@@ -67,9 +66,9 @@ class Books:
         if window.period == "rolling":
             counted = self._counted(charge)
             held, posted = sum(it.held for it in counted.values()), sum(it.posted for it in counted.values())
-            return Standing(charge, held, posted, _time(resets(window, self.now, min(counted, default=None))))
+            return Standing(charge, held, posted, resets(window, self.now, min(counted, default=None)))
         balance = self._balance(charge.name, bucket(window, self.now))
-        return Standing(charge, balance.held, balance.posted, _time(resets(window, self.now)))
+        return Standing(charge, balance.held, balance.posted, resets(window, self.now))
 
     def used(self, charge: Charge) -> int:
         """What is held and posted now."""
@@ -197,7 +196,3 @@ def account_from_row(row: Sequence[object]) -> Account:
 
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
-
-
-def _time(at: int | None) -> datetime | None:
-    return None if at is None else from_micros(at)

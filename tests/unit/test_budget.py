@@ -233,7 +233,7 @@ def test_a_purchase_counts_once_per_subject() -> None:
 def test_a_refusal_names_scope_window_rest_and_reset() -> None:
     budget = Budget("tenant", "*", parse_window("day", "Europe/Berlin"), 2 * 10**12)
     end = datetime(2026, 11, 24, 23, tzinfo=UTC)
-    error = refusal(Standing(Charge(budget, "acme"), 0, 19 * 10**11, end), 3 * 10**11)
+    error = refusal(Standing(Charge(budget, "acme"), 0, 19 * 10**11, micros(end)), 3 * 10**11)
     assert str(error) == (
         "the budget of 2 USD per day (Europe/Berlin) for tenant=acme has 0.1 USD left and this may cost up to 0.3 USD:"
         " it resets at 2026-11-24T23:00:00+00:00; `ragkit budget set` raises it"

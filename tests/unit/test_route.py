@@ -86,6 +86,10 @@ def test_thinking_less_is_part_of_the_price_and_of_the_reason() -> None:
     found = decide((SONNET, OPUS), Signals(EASY, load=Load(2_000)), MARKET)
     costs = {(offer.model.id, offer.model.effort): offer.pico for offer in found.offers}
     assert found.route.model == replace(SONNET, effort="none")
+    assert set(costs) == {(SONNET.id, "none"), (OPUS.id, "none")}
+    cached = (replace(warm_prefix(OPUS, 0.0), tokens=0),)
+    offers = decide((SONNET, OPUS), Signals(EASY, load=Load(2_000), warmth=cached), MARKET).offers
+    costs = {(offer.model.id, offer.model.effort): offer.pico for offer in offers}
     least = thinking_tokens(replace(OPUS, effort="none"), MARKET.catalogue.model(OPUS.id))
     price = MARKET.catalogue.cost(Usage(output=THINKING_TOKENS["medium"] - least), OPUS.id, at=MARKET.at)
     assert (costs[OPUS.id, "medium"] or 0) - (costs[OPUS.id, "none"] or 0) == price.pico > 0
