@@ -25,6 +25,7 @@ BENCHES = {
     "question": ("how long a question takes on 100,000 chunks", True),
     "price": ("what pricing a call takes, beside LiteLLM", False),
     "ledger": ("how fast money is held", False),
+    "costpath": ("what a question pays for knowing its cost", False),
 }
 """Script, what it measures, and whether it takes `--data`."""
 PACKAGES = ("ragkit", "qdrant-edge-py", "llama-index-core", "haystack-ai", "litellm")
