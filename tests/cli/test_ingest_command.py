@@ -33,6 +33,7 @@ def test_json_is_the_documented_object(folder: Path) -> None:
         "chunks": {"added": 2, "deleted": 0},
         "failures": [],
         "cost_usd": "0",
+        "simulated_usd": "0",
     }
     assert done.stderr == "", "no bar where nobody watches"
 
