@@ -18,7 +18,7 @@ from ragkit.errors import ConfigError, NoIndex
 from ragkit.nouns import DocumentRecord
 from ragkit_api.auth import Asking, Caller, Ingesting
 from ragkit_api.declared import BODY, problems
-from ragkit_api.jobs import Job, job_to_json, upload_folder
+from ragkit_api.jobs import Job, Upload, job_to_json, upload_folder
 from ragkit_api.problem import Problem, not_found
 from ragkit_api.records import Deed
 from ragkit_api.schemas import (
@@ -73,7 +73,7 @@ async def post_documents(files: Files, caller: Ingesting, metadata: Pairs = []) 
         left = caller.service.api.max_upload_mib * BLOCK
         for file, name in zip(files, names, strict=True):
             left = await _save(file, folder / name, left)
-        return _accepted(caller.service.jobs.add(caller.account(), names, folder, given))
+        return _accepted(caller.service.jobs.add(caller.account(), Upload(names, folder, given)))
 
 
 @router.post("/ingest", status_code=202, responses=ACCEPTED | problems(409, *BODY), response_class=JSONResponse)
@@ -85,7 +85,17 @@ async def post_ingest(body: IngestBody, caller: Ingesting) -> JSONResponse:
     with upload_folder() as folder:
         for document, name in zip(body.documents, names, strict=True):
             await asyncio.to_thread(_write, folder / name, document.text)
-        return _accepted(caller.service.jobs.add(caller.account(), names, folder, given))
+        return _accepted(caller.service.jobs.add(caller.account(), Upload(names, folder, given)))
+
+
+@router.post("/ingest/collect", status_code=202, responses=ACCEPTED | problems(), response_class=JSONResponse)
+async def post_collect(caller: Ingesting) -> JSONResponse:
+    """Take what batches have brought for the tenant's chunks, contexts and vectors, and ask again for what failed.
+
+    The report of this job says what came and what still waits; while it does, collect again later.
+    """
+    caller.service.jobs.check_room()
+    return _accepted(caller.service.jobs.collect(caller.account()))
 
 
 @router.get("/ingest", responses=problems(), response_model=JobsBody)

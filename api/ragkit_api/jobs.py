@@ -1,4 +1,7 @@
-"""Ingests that run one after the other behind the requests that ask for them, each with its progress."""
+"""Ingests that run one after the other behind the requests that ask for them, each with its progress.
+
+A collection, which takes what batches have brought for chunks, writes to the index too, and stands in the same line.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,16 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ragkit.errors import RagkitError
 from ragkit.nouns import Account
 from ragkit.rag import Ragkit
 from ragkit_api.problem import Problem, body, log_unexpected
 from ragkit_api.records import Deed, Records
+
+if TYPE_CHECKING:
+    from ragkit_ingest.pipeline import IngestOptions
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 
@@ -27,15 +33,22 @@ MOST_REMEMBERED = 1000
 ENDED = ("done", "failed", "cancelled")
 
 
-@dataclass(slots=True)
-class Job:
-    """An ingest; `folder` holds the uploaded files until it ends. `report` is as `ragkit ingest --json` prints it."""
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Files in a folder of their own, which is a job's until that ends, and what is given for them."""
 
-    id: str
-    account: Account
     sources: tuple[str, ...]
     folder: Path
     metadata: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class Job:
+    """An ingest of uploads, or a collection, which has none. `report` is as `ragkit ingest --json` prints it."""
+
+    id: str
+    account: Account
+    upload: Upload | None
     at: datetime
     state: State = "waiting"
     phase: str = ""
@@ -44,6 +57,14 @@ class Job:
     report: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def kind(self) -> Literal["ingest", "collect"]:
+        return "collect" if self.upload is None else "ingest"
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return () if self.upload is None else self.upload.sources
 
 
 class Jobs:
@@ -61,9 +82,14 @@ class Jobs:
     def pending(self) -> int:
         return sum(job.state not in ENDED for job in self._jobs.values())
 
-    def add(self, account: Account, sources: tuple[str, ...], folder: Path, metadata: Mapping[str, str]) -> Job:
-        """Put an ingest of the files in a folder in the line; the folder is the job's from here on."""
-        job = Job(uuid.uuid4().hex, account, sources, folder, metadata, datetime.now(UTC))
+    def collect(self, account: Account) -> Job:
+        """Put a collection in the line; one of the tenant that still waits there will bring the same."""
+        waits = (job for job in self.of(account.tenant) if job.kind == "collect" and job.state == "waiting")
+        return next(waits, None) or self.add(account, None)
+
+    def add(self, account: Account, upload: Upload | None) -> Job:
+        """Put an ingest in the line, to which the folder of the upload belongs from here on, or a collection."""
+        job = Job(uuid.uuid4().hex, account, upload, datetime.now(UTC))
         self._jobs[job.id] = job
         while len(self._jobs) > MOST_REMEMBERED:
             self._jobs.popitem(last=False)
@@ -120,16 +146,13 @@ class Jobs:
                     self._current = None
 
     async def _run(self, job: Job) -> None:
-        from ragkit_ingest.pipeline import IngestOptions
         from ragkit_ingest.report import Progress, report_to_json
 
         def follow(progress: Progress) -> None:
             job.phase, job.done, job.total = progress.phase, progress.done, progress.total
 
         job.state = "running"
-        paths = [job.folder / source for source in job.sources]
-        given = tuple(job.metadata.items())
-        options = IngestOptions(delete_missing=False, here=job.folder, uploaded=True, metadata=given)
+        paths, options = _work(job.upload)
         try:
             found = await self._rag.ingest(paths, options=options, progress=follow, account=job.account)
             job.report = report_to_json(found)
@@ -144,15 +167,27 @@ class Jobs:
             log_unexpected(error)
             job.error = body(error)["error"]
             self._end(job, "failed")
-        said = f"{job.state}: {len(paths)} files"
-        deed = Deed(job.account.key or "local", job.account.tenant, "ingest", job.id, said)
+        said = job.state if job.upload is None else f"{job.state}: {len(paths)} files"
+        deed = Deed(job.account.key or "local", job.account.tenant, job.kind, job.id, said)
         with suppress(RagkitError):
             await self._records.note(deed)
 
     def _end(self, job: Job, state: State) -> None:
         job.state = state
-        shutil.rmtree(job.folder, ignore_errors=True)
+        if job.upload is not None:
+            shutil.rmtree(job.upload.folder, ignore_errors=True)
         job.ended.set()
+
+
+def _work(upload: Upload | None) -> tuple[list[Path], IngestOptions]:
+    """What is read, and how."""
+    from ragkit_ingest.pipeline import IngestOptions
+
+    if upload is None:
+        return [], IngestOptions(collect=True)
+    given = tuple(upload.metadata.items())
+    paths = [upload.folder / source for source in upload.sources]
+    return paths, IngestOptions(delete_missing=False, here=upload.folder, uploaded=True, metadata=given)
 
 
 @contextmanager
@@ -169,6 +204,7 @@ def upload_folder() -> Iterator[Path]:
 def job_to_json(job: Job) -> dict[str, Any]:
     return {
         "job_id": job.id,
+        "kind": job.kind,
         "state": job.state,
         "at": job.at.isoformat(),
         "sources": list(job.sources),

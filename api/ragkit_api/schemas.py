@@ -204,7 +204,10 @@ class HitsBody(BaseModel):
 
 
 class JobBody(BaseModel):
+    """`report` is as `ragkit ingest --json` prints it; its `context` and `vectors` say what waits for a batch."""
+
     job_id: str
+    kind: Literal["ingest", "collect"]
     state: Literal["waiting", "running", "done", "failed", "cancelled"]
     at: datetime
     sources: list[str]

@@ -6,10 +6,11 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx2
@@ -99,17 +100,29 @@ def twin() -> Iterator[RunningTwin]:
 
 @pytest.fixture
 def start(tmp_path: Path, twin: RunningTwin) -> Iterator[Callable[..., Running]]:
-    """Starts a service; `model` answers through the twin, `answers` says to cache them, the rest is `[api]`."""
+    """Starts a service; `model` answers through the twin, `answers` says to cache them, the rest is `[api]`.
+
+    `sections` are laid over what the tests have in common; `keys` are of providers beside Anthropic.
+    """
     with ExitStack() as stack:
 
-        def begin(model: str = "extractive", *, answers: bool = True, **api: Any) -> Running:
-            providers = {"anthropic": {"api_key": "test-secret-canary", "base_url": twin.base_url("anthropic")}}
+        def begin(
+            model: str = "extractive",
+            *,
+            answers: bool = True,
+            keys: Sequence[str] = (),
+            sections: Mapping[str, Any] = MappingProxyType({}),
+            **api: Any,
+        ) -> Running:
+            names = ("anthropic", *keys)
+            providers = {name: {"api_key": "test-secret-canary", "base_url": twin.base_url(name)} for name in names}
             overrides: dict[str, Any] = {
                 "store": {"path": tmp_path / "kb"},
                 "answer": {"model": model},
                 "cache": {"answers": answers},
                 "providers": providers,
                 "api": {"port": 0, "drain": 5.0, "compute_processes": 0, **api},
+                **sections,
             }
             settings = load_settings(environment={}, overrides=overrides)
             thread = _Thread(settings)

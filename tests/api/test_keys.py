@@ -31,6 +31,7 @@ NEEDED = {
     ("GET", "/v1/ingest"): "ingest",
     ("GET", "/v1/ingest/{job_id}"): "ingest",
     ("POST", "/v1/ingest/{job_id}/cancel"): "ingest",
+    ("POST", "/v1/ingest/collect"): "ingest",
     ("GET", "/v1/usage"): "query",
     ("GET", "/v1/usage/forecast"): "query",
     ("GET", "/v1/receipts/{receipt_id}"): "query",

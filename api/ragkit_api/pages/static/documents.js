@@ -109,11 +109,28 @@ async function remove(it) {
   }
 }
 
-// Uploads of before that still run, or that left something behind.
+// Jobs of before that still run, or that left something behind; what waits for a batch is told by the latest one.
 async function earlier() {
   const { jobs } = await call("/v1/ingest", { query: { limit: 10 } });
+  const [latest] = jobs;
   for (const job of jobs.reverse()) {
-    if (!ENDED.has(job.state) || job.error || job.report?.failures.length) follow(card(job.sources), job);
+    const waits = job === latest && waiting(job.report);
+    if (!ENDED.has(job.state) || job.error || job.report?.failures.length || waits) follow(card(job.sources), job);
+  }
+}
+
+// Chunks whose contexts or vectors a provider's batch is to bring.
+function waiting(report) {
+  return Math.max(report?.context?.waiting ?? 0, report?.vectors?.waiting ?? 0);
+}
+
+async function collect() {
+  const shown = card([]);
+  try {
+    await follow(shown, await call("/v1/ingest/collect", { method: "POST" }));
+  } catch (error) {
+    fill(shown.body, notice("error", sentence(error)));
+    say(sentence(error));
   }
 }
 
@@ -132,7 +149,8 @@ async function add(files) {
 
 function card(names) {
   $("working").hidden = false;
-  const head = names.length === 1 ? names[0] : `${names[0]} and ${count(names.length - 1)} more`;
+  const more = names.length > 1 ? ` and ${count(names.length - 1)} more` : "";
+  const head = names.length ? names[0] + more : "What batches have brought";
   const body = el("div", {});
   const node = el("div", { class: "card job" }, el("h3", { title: names.join("\n") }, head), body);
   $("jobs").prepend(node);
@@ -171,7 +189,12 @@ const WORDS = { added: "new", updated: "updated", unchanged: "unchanged", delete
 function ended(shown, job) {
   const { report, error } = job;
   const parts = report ? Object.entries(report.documents).filter(([, number]) => number) : [];
-  const told = parts.map(([word, number]) => `${count(number)} ${WORDS[word] || word}`).join(", ");
+  const given = (report?.context?.given ?? 0) + (report?.vectors?.given ?? 0);
+  const told = [
+    ...parts.map(([word, number]) => `${count(number)} ${WORDS[word] || word}`),
+    ...(given ? [`${plural(given, "passage completed", "passages completed")}`] : []),
+  ].join(", ");
+  const left = waiting(report);
   const text =
     job.state === "cancelled"
       ? "Cancelled; what was committed before stays."
@@ -186,6 +209,13 @@ function ended(shown, job) {
         "ul",
         { class: "failures" },
         report.failures.map((it) => el("li", {}, el("strong", {}, it.source), ` ${it.reason}`)),
+      ),
+    left > 0 &&
+      el(
+        "p",
+        {},
+        `${plural(left, "passage waits", "passages wait")} for a provider's batch, and can be found by their words. `,
+        el("button", { type: "button", class: "plain", click: collect }, "Look for it"),
       ),
   );
   say(`${text} ${error ? error.message : ""} ${report?.failures.length ? `${report.failures.length} failed` : ""}`);
