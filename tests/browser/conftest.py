@@ -170,12 +170,13 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Any]]:
 
 
 @contextmanager
-def serving(folder: Path, twin: RunningTwin, *, tenants: int = 0) -> Iterator[Site]:
-    """`ragkit serve` as anybody would start it, with keys for so many tenants."""
+def serving(folder: Path, twin: RunningTwin, *, tenants: int = 0, settings: str = "") -> Iterator[Site]:
+    """`ragkit serve` as anybody would start it, with keys for so many tenants; `settings` are added to its own."""
     config = folder / "ragkit.toml"
     config.write_text(
         f'[store]\npath = "{folder / "kb"}"\n[answer]\nmodel = "anthropic/claude-haiku-5-5"\n'
-        f'[providers.anthropic]\napi_key = "simulated"\nbase_url = "{twin.base_url("anthropic")}"\n[api]\nport = 0\n',
+        f'[providers.anthropic]\napi_key = "simulated"\nbase_url = "{twin.base_url("anthropic")}"\n'
+        f"[api]\nport = 0\n{settings}",
         encoding="utf-8",
     )
     keys = asyncio.run(_make_keys(config, tenants))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from chromium import Chromium, Page
 from ragkit.money import from_usd
 from ragkit_eval.twin.faults import Fault
+from tests.integration.batch_world import DONE
+from tests.integration.context_world import HAIKU
+from tests.integration.context_world import MANUAL as PARTS
 
 MANUAL = """# Pump manual 🛠️
 
@@ -20,6 +24,7 @@ MANUAL = """# Pump manual 🛠️
 
 The 🏭 warranty of the pump lasts for five years and covers the motor. Wear parts are not covered.
 """
+CONTEXTS = f'[ingest]\ncontext = "batch"\ncontext_model = "{HAIKU}"\ntarget_tokens = 80\nmax_tokens = 160\n'
 QUESTION = "How long does the warranty of the pump last?"
 
 
@@ -180,6 +185,25 @@ def test_what_failed_once_is_asked_for_again(chromium: Chromium, tenant: Any) ->
                 f" && {len(parts)} === [...document.querySelectorAll('{', '.join(parts)}')]"
                 ".filter((it) => it.hasChildNodes()).length"
             )
+
+
+def test_passages_that_wait_for_a_batch_are_told_and_collected(
+    chromium: Chromium, serve: Callable[..., Any], tmp_path: Path, pictures: Path
+) -> None:
+    manual = tmp_path / "manual.md"
+    manual.write_text(PARTS, encoding="utf-8")
+    with serve(settings=CONTEXTS) as site, chromium.page() as page:
+        page.goto(site.url + "/documents")
+        page.choose_files("#files", manual)
+        page.see("A batch is still to bring something for 9 passages", "#jobs")
+        page.picture(pictures / "documents-waiting.png")
+        site.twin.clock.advance(DONE)
+        page.goto(site.url + "/documents")
+        page.click("#jobs .waits button")
+        page.see("9 contexts came", "#jobs")
+        assert not page.js("document.querySelector('.waits')")
+        page.picture(pictures / "documents-collected.png")
+        assert page.problems == []
 
 
 def test_documents_are_added_replaced_read_and_deleted(chromium: Chromium, tenant: Any, tmp_path: Path) -> None:

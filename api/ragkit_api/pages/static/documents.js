@@ -125,6 +125,7 @@ function waiting(report) {
 }
 
 async function collect() {
+  for (const it of document.querySelectorAll("#jobs .waits")) it.remove(); // the new card says what still waits
   const shown = card([]);
   try {
     await follow(shown, await call("/v1/ingest/collect", { method: "POST" }));
@@ -189,10 +190,10 @@ const WORDS = { added: "new", updated: "updated", unchanged: "unchanged", delete
 function ended(shown, job) {
   const { report, error } = job;
   const parts = report ? Object.entries(report.documents).filter(([, number]) => number) : [];
-  const given = (report?.context?.given ?? 0) + (report?.vectors?.given ?? 0);
+  const brought = [["context", report?.context?.given], ["vector", report?.vectors?.given]].filter(([, it]) => it);
   const told = [
     ...parts.map(([word, number]) => `${count(number)} ${WORDS[word] || word}`),
-    ...(given ? [`${plural(given, "passage completed", "passages completed")}`] : []),
+    ...brought.map(([word, number]) => `${plural(number, word)} came`),
   ].join(", ");
   const left = waiting(report);
   const text =
@@ -213,9 +214,9 @@ function ended(shown, job) {
     left > 0 &&
       el(
         "p",
-        {},
-        `${plural(left, "passage waits", "passages wait")} for a provider's batch, and can be found by their words. `,
-        el("button", { type: "button", class: "plain", click: collect }, "Look for it"),
+        { class: "waits" },
+        `A batch is still to bring something for ${plural(left, "passage")}, found by words until then. `,
+        el("button", { type: "button", class: "plain", click: collect }, "Look now"),
       ),
   );
   say(`${text} ${error ? error.message : ""} ${report?.failures.length ? `${report.failures.length} failed` : ""}`);
