@@ -194,6 +194,7 @@ def test_passages_that_wait_for_a_batch_are_told_and_collected(
     manual.write_text(PARTS, encoding="utf-8")
     with serve(settings=CONTEXTS) as site, chromium.page() as page:
         page.goto(site.url + "/documents")
+        page.see("There are no documents yet")
         page.choose_files("#files", manual)
         page.see("A batch is still to bring something for 9 passages", "#jobs")
         page.picture(pictures / "documents-waiting.png")
