@@ -97,14 +97,14 @@ async def _ingest(folder: Path) -> Spent:
     try:
         began = _processor_seconds()
         first = await ingest([folder / "files"], Destination(store), settings=settings)
-        spent = _processor_seconds() - began
+        spent, memory = _processor_seconds() - began, _memory()
         again = await ingest([folder / "files"], Destination(store), settings=settings)
     finally:
         await store.aclose()
     if first.failures or again.added or again.updated:
         raise SystemExit(f"not a clean run: {first.failures[:3]}, {again.added} added again")
     clock = {"seconds": first.seconds_searchable, "unchanged": again.seconds}
-    return clock | {"processor": spent, "chunks": first.chunks_added}
+    return clock | {"processor": spent, "chunks": first.chunks_added, "memory": memory}
 
 
 def _processor_seconds() -> float:
@@ -113,6 +113,18 @@ def _processor_seconds() -> float:
 
     workers = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + workers.ru_utime + workers.ru_stime
+
+
+def _memory() -> float:
+    """MiB of this process and its workers at the most: the largest of those that ended, as often as there are some.
+
+    Nobody adds up what they hold at one moment. A child counts what its parent held when it was started, so that this
+    is asked before a second run starts some.
+    """
+    import resource
+
+    workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (os.cpu_count() or 1)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + workers) / 1024
 
 
 def _llama_index(folder: Path) -> Spent:
@@ -157,7 +169,8 @@ def _haystack(folder: Path) -> Spent:
 def _timed(work: Callable[[], int]) -> Spent:
     began, spent = time.perf_counter(), _processor_seconds()
     chunks = work()
-    return {"seconds": time.perf_counter() - began, "processor": _processor_seconds() - spent, "chunks": chunks}
+    seconds, processor = time.perf_counter() - began, _processor_seconds() - spent
+    return {"seconds": seconds, "processor": processor, "chunks": chunks, "memory": _memory()}
 
 
 CONTENDERS: dict[str, tuple[str, Callable[[Path], Spent]]] = {
@@ -169,13 +182,7 @@ CONTENDERS: dict[str, tuple[str, Callable[[Path], Spent]]] = {
 
 
 def _contend(contender: str, folder: Path) -> None:
-    import resource
-
-    found = CONTENDERS[contender][1](folder)
-    # The largest of the workers, as often as there are some: nobody adds up what they hold at one moment.
-    workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (os.cpu_count() or 1)
-    found["memory"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + workers) / 1024
-    print(json.dumps(found))
+    print(json.dumps(CONTENDERS[contender][1](folder)))
 
 
 if __name__ == "__main__":
