@@ -28,6 +28,7 @@ from ragkit.batches.collecting import SPILL, USUAL, Collector
 from ragkit.batches.job import Asked, Item, Job, Part
 from ragkit.batches.journal import JobBusy, Journal
 from ragkit.batches.kind import Kind
+from ragkit.batches.live import LiveLane, failed
 from ragkit.batches.plan import Candidate, by_model, parts_of, worst
 from ragkit.batches.registry import BatchApis
 from ragkit.batches.sending import Env, Sender
@@ -35,16 +36,10 @@ from ragkit.batches.settling import Desk, purchase
 from ragkit.checkout import Payer
 from ragkit.errors import BudgetExceeded, InvalidAnswer, ProviderError, Refused
 from ragkit.ledger import Purchase
-from ragkit.nouns import Receipt
 from ragkit.parts import Parts
-from ragkit.receipt import receipt_to_json
 
 AT_ONCE = 8
 """Questions that are prepared side by side."""
-INTERRUPTED = (
-    "the process ended while this was asked live, and it may have been paid for: it is not asked a second time,"
-    " submit it again if the answer is still wanted"
-)
 
 
 class Lane:
@@ -56,7 +51,8 @@ class Lane:
         self._journal = journal
         self._env = env
         self._sender = Sender(apis, journal, env)
-        self._collector = Collector(parts.ledger, journal, self._sender, self._env)
+        self._collector = Collector(parts.ledger, journal, self._sender, env)
+        self._live = LiveLane(parts.ledger, kind, journal, self._collector, env)
 
     async def advance(self, job: Job) -> Job:
         """Do everything that can be done for a job without waiting for a provider."""
@@ -71,7 +67,7 @@ class Lane:
             for part in await self._journal.parts(job.id):
                 if part.state in ("planned", "submitting"):
                     await self._sender.send(part)
-            await self._ask_live(job)
+            await self._live.ask(job)
         else:
             await self._stop(job)
         await self._kind.deliver(job, self._journal)
@@ -119,7 +115,7 @@ class Lane:
             elif part.state == "planned":
                 await self._journal.put_part(replace(part, state="dropped", reason=job.reason))
                 await self._collector.fail(await self._journal.items_of(part.id), job, job.reason)
-        await self._recover(job)
+        await self._live.recover(job)
         waiting = [it for state in ("new", "ready", "live") for it in await self._journal.items(job.id, state)]
         await self._collector.fail(waiting, job, job.reason)
 
@@ -135,15 +131,15 @@ class Lane:
             async with asyncio.TaskGroup() as group:
                 for item in new:
                     group.create_task(one(item))
-        except BaseExceptionGroup as failed:
-            raise failed.exceptions[0] from None
+        except BaseExceptionGroup as broken:
+            raise broken.exceptions[0] from None
         self._env.at("prepared")
 
     async def _prepare_one(self, item: Item, job: Job) -> None:
         try:
             made = await self._kind.prepare(item, job)
         except (InvalidAnswer, Refused) as error:  # of a free model, which answers at once: the others go on
-            await self._journal.put_items(_failed(item, str(error), error.receipt))
+            await self._journal.put_items(failed(item, str(error), error.receipt))
             return
         if not isinstance(made, Asked):
             await self._journal.put_items(replace(item, state="answered", answer=made))
@@ -179,15 +175,15 @@ class Lane:
 
         wanted = await self._journal.run(purchases)
         made = await asyncio.gather(*(self._parts.ledger.hold(it) for it in wanted), return_exceptions=True)
-        failed = next((it for it in made if isinstance(it, BaseException)), None)
-        if isinstance(failed, BudgetExceeded):
+        broken = next((it for it in made if isinstance(it, BaseException)), None)
+        if isinstance(broken, BudgetExceeded):
             # First the decision, then the money: a hold that was given back must not pass for one that stands.
-            reason = str(failed)
+            reason = str(broken)
             await self._journal.run(lambda journal: _refuse(journal, job, parts, reason))
             self._env.at("refused")
             await self._release(job)
-        if failed is not None:
-            raise failed
+        if broken is not None:
+            raise broken
         self._env.at("held")
 
     async def heal(self) -> None:
@@ -203,32 +199,6 @@ class Lane:
             if part.state == "refused":
                 await self._collector.fail(await self._journal.items_of(part.id), job, part.reason)
 
-    async def _ask_live(self, job: Job) -> None:
-        """The live lane, at its price and if the budgets allow, for what the batch lane cannot answer in time."""
-        await self._recover(job)
-        for item in await self._journal.items(job.id, "live"):
-            self._env.at("live")
-            await self._collector.release([item], job)
-            await self._journal.put_items(replace(item, state="asking"))
-            self._env.at("asking")
-            try:
-                answer = await self._kind.ask(item, await self._asked(item), job)
-                done = replace(item, state="answered", reason="", answer=answer)
-            except (BudgetExceeded, ProviderError, InvalidAnswer) as error:
-                done = _failed(item, f"live, for the deadline: {error}" if job.deadline else str(error), error.receipt)
-            self._env.at("asked live")
-            await self._journal.put_items(done)
-
-    async def _recover(self, job: Job) -> None:
-        """Questions that a process was asking when it died are asked again only if nothing was sent for them."""
-        for item in await self._journal.items(job.id, "asking"):
-            if await self._parts.ledger.fate(item.live) == "nothing":
-                found = replace(item, state="live", attempt=item.attempt + 1)
-            else:
-                receipt = await self._parts.ledger.receipt(job.account.tenant, item.live)
-                found = _failed(item, INTERRUPTED, receipt)
-            await self._journal.put_items(found)
-
     async def _close(self, job: Job) -> Job:
         """A job is done when each of its questions has an answer or a reason why it has none."""
         items = await self._journal.run(lambda journal: journal.all_items(job.id))
@@ -236,10 +206,6 @@ class Lane:
             job = replace(job, state="done")
             await self._put_job(job)
         return job
-
-    async def _asked(self, item: Item) -> Asked:
-        (asked,) = await self._journal.run(lambda journal: tuple(journal.asked([item])))
-        return asked
 
     async def _put_job(self, job: Job) -> None:
         await self._journal.run(lambda journal: journal.put_job(job))
@@ -253,9 +219,3 @@ def _refuse(journal: Journal, job: Job, parts: Sequence[Part], reason: str) -> N
         for part in parts:
             journal.put_part(replace(part, state="refused", reason=reason))
         journal.put_job(replace(job, state="refused", reason=reason))
-
-
-def _failed(item: Item, reason: str, receipt: Receipt | None) -> Item:
-    """A question without an answer, with the bill for it if there is one."""
-    bill = None if receipt is None else {"receipt": receipt_to_json(receipt)}
-    return replace(item, state="failed", reason=reason, answer=bill)

@@ -1,6 +1,8 @@
 """Contexts of chunks by the batch lane, over real SDKs and the twin: words at once, contexts later, each once."""
 
+import asyncio
 import json
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,8 +12,11 @@ import pytest
 
 from ragkit import Ragkit
 from ragkit.batches.journal import FILE_NAME, Journal
+from ragkit.batches.live import AT_ONCE
+from ragkit.batches.sending import Env
 from ragkit.budget import Budget
 from ragkit.contexts.report import Foreseen
+from ragkit.contexts.service import ContextRun
 from ragkit.errors import BudgetExceeded, ConfigError
 from ragkit.money import PICO_PER_USD
 from ragkit.nouns import Account, Receipt
@@ -287,6 +292,58 @@ async def test_at_once_at_the_live_price(tmp_path: Path, twin: RunningTwin) -> N
     assert {(event.kind, event.lane) for it in kept for event in it.events} == {("context", "standard")}
     assert sum(it.cost_pico or 0 for it in kept) == invoiced(twin)
     assert sum(line.usage.get("read", 0) > 0 for line in twin.invoice.lines) == wanted - 1
+
+
+async def test_the_first_of_a_stretch_is_asked_alone_and_then_a_few_at_once(tmp_path: Path, twin: RunningTwin) -> None:
+    docs, counted, most = write(tmp_path, manual=MANUAL, other=MANUAL.replace("Zephyr", "Boreas")), Counter[str](), 0
+
+    def look(step: str) -> None:
+        nonlocal most
+        counted[step] += 1
+        if counted["asked live"] == 0:
+            assert counted["asking"] <= 2, "nobody before the first one has written the prefix; there are two of them"
+        most = max(most, counted["asking"] - counted["asked live"])
+
+    async with opened(tmp_path, twin, ingest={"context": "off"}) as rag:
+        await rag.ingest(docs)
+    twin.faults.set([Fault("slow_first_token", seconds=0.05)])
+    async with opened(tmp_path, twin, ingest={"context": "live"}) as rag:
+        run = ContextRun(rag.parts, Account(), Env(now=twin.clock.now, at=look))
+        await run.start(await rag.store())
+        wanted = sum(map(len, (await chunks_of(rag)).values()))
+    assert (run.placed.given, run.placed.failed, counted["asked live"]) == (wanted, 0, wanted)
+    assert 4 <= most <= AT_ONCE < wanted
+    assert sum(line.usage.get("read", 0) > 0 for line in twin.invoice.lines) == wanted - 2
+    assert sum(it.cost_pico or 0 for it in await bought(tmp_path)) == invoiced(twin) > 0 == await held(tmp_path)
+
+
+async def test_whoever_is_cancelled_amid_live_contexts_keeps_what_was_answered(
+    tmp_path: Path, twin: RunningTwin
+) -> None:
+    docs, answered, others = write(tmp_path, manual=MANUAL), Counter[str](), asyncio.Event()
+
+    def look(step: str) -> None:
+        answered[step] += 1
+        if answered["asked live"] == wanted - 1:
+            others.set()
+
+    async with opened(tmp_path, twin, ingest={"context": "off"}) as rag:
+        await rag.ingest(docs)
+        wanted = len((await chunks_of(rag))["manual"])
+    twin.faults.set([Fault("slow_first_token", seconds=600.0, nth=(4,))])
+    async with opened(tmp_path, twin, ingest={"context": "live"}) as rag:
+        run = ContextRun(rag.parts, Account(), Env(now=twin.clock.now, at=look))
+        going = asyncio.create_task(run.start(await rag.store()))
+        await others.wait()
+        going.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await going
+        assert await held(tmp_path) == 0
+    twin.faults.set([])
+    async with opened(tmp_path, twin, ingest={"context": "live"}) as rag:
+        report = placed(await rag.ingest(docs))
+    assert report.given == wanted - 1 and (report.waiting, report.failed) == (0, 1)
+    assert len([it for it in twin.requests if it.path.endswith("/v1/messages")]) == wanted
 
 
 async def test_vectors_wait_for_the_context_that_they_are_made_with(tmp_path: Path, twin: RunningTwin) -> None:
